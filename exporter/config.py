@@ -1,0 +1,275 @@
+"""The settings: one typed, documented, closed YAML file.
+
+`load` reads it and refuses an unknown key or a wrong type with the path of the setting, the reason and
+a suggestion. Each setting says what it is, its unit and why its default is what it is. What a setting means for events
+(globs that must match something) is checked by the stage that uses it.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+
+from exporter.errors import ConfigError
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Every section is closed: a key that we do not know is a mistake to be told, not to be ignored."""
+
+
+class Globs(Closed):
+    """Which keys: `include` then `exclude`; exclude wins. No include means none for metadata, all for fields."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class Kernel(Closed):
+    """The probes and the rings between kernel and agent."""
+
+    lifecycle_ring_bytes: Positive = 8 * 1024 * 1024
+    """Size of the ring for exec, fork, exit; a power of two. Holds about 10,000 execs while the agent is busy."""
+    activity_ring_bytes: Positive = 16 * 1024 * 1024
+    """Size of the ring for files, network, DNS; a power of two."""
+    poll_milliseconds: Positive = 20
+    """How often the rings are read without a wake-up: the age of an event at most, on an idle node."""
+    hierarchy: Literal["auto", "v2", "pids", "memory"] = "auto"
+    """The cgroup hierarchy that names containers: v2 where it is the only one, else the v1 tree `pids`, else `memory`."""
+    cgroup_root: str = "/sys/fs/cgroup"
+    """Where the cgroup file systems are mounted (the host's, also from inside a container)."""
+    proc_root: str = "/proc"
+    """The host's /proc, for the arguments of processes that were there before the agent."""
+    strict: bool = False
+    """Refuse to start when a probe cannot be attached, instead of running with the rest."""
+
+
+class Kubernetes(Closed):
+    """Where pods are known from, and which of their labels and annotations are told."""
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    """`auto`: on inside a cluster or with a `kubeconfig`; `on`: refuse to start without; `off`: never."""
+    kubeconfig: str | None = None
+    """A kubeconfig file; none: the pod's service account."""
+    context: str | None = None
+    """The kubeconfig's context; none: its current one."""
+    node_name: str | None = None
+    """This node's name in the cluster; none: the environment's NODE_NAME, else the host name."""
+    cluster_name: str | None = None
+    """`k8s.cluster.name` of every Resource."""
+    labels: Globs = Globs()
+    """Pod labels to put on the Resource. Nothing is included unless asked for."""
+    annotations: Globs = Globs()
+    """Pod annotations to put on the Resource. `kubectl.kubernetes.io/last-applied-configuration` and keys that look like
+    secrets are included by their full name only, never by a wildcard."""
+
+
+class Redaction(Closed):
+    """What is blotted out of arguments before anything leaves the process table."""
+
+    presets: bool = True
+    """Passwords, tokens, authorization headers and credentials in URLs."""
+    patterns: tuple[str, ...] = ()
+    """More RE2 patterns; every capture group is replaced by `*****`, the whole match where there is none."""
+
+
+class Arguments(Closed):
+    """How much of a process's arguments goes on a record."""
+
+    max_bytes: Positive = 4096
+    """Of one argument; the rest is cut and marked."""
+    max_total_bytes: Positive = 16384
+    """Of all arguments together."""
+
+
+class Process(Closed):
+    """The process table."""
+
+    arguments: Arguments = Arguments()
+    max_processes: Positive = 32768
+    """Images kept; the least recently used go first. Linux's default pid_max."""
+
+
+class FieldFilter(Closed):
+    """Which attributes go on records of some event types; exclude wins, no include means all."""
+
+    events: tuple[str, ...] = ("*",)
+    """Globs of event types this filter is for; `span` is the process span."""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class Batch(Closed):
+    """When a batch is sent: at the first of these limits."""
+
+    max_records: Positive = 2000
+    max_bytes: Positive = 3_500_000
+    """Uncompressed; below the 4 MiB that gRPC servers take by default."""
+    max_delay_seconds: Seconds = 0.2
+
+
+class Queue(Closed):
+    """What waits for the receiver."""
+
+    max_bytes: Positive = 32 * 1024 * 1024
+    """Encoded payloads in memory; beyond it the oldest is dropped and counted."""
+    retry_initial_seconds: Seconds = 0.5
+    retry_max_seconds: Seconds = 30.0
+    shutdown_seconds: Seconds = 5.0
+    """How long the end waits for what is still queued."""
+
+
+class SinkBase(Closed, tag_field="type"):
+    """What every sink has: its choice of events and fields, its batches and its queue."""
+
+    events: Globs = Globs()
+    """Event types by glob; no include means all."""
+    fields: tuple[FieldFilter, ...] = ()
+    batch: Batch = Batch()
+    queue: Queue = Queue()
+
+
+class OtlpHttp(SinkBase, tag="otlp_http"):
+    """OTLP over HTTP, protobuf. Unset settings honour OTEL_EXPORTER_OTLP_*."""
+
+    endpoint: str | None = None
+    """Base URL; `/v1/logs` and `/v1/traces` are appended. Default http://localhost:4318."""
+    headers: dict[str, str] = {}
+    compression: Literal["gzip", "none"] | None = None
+    """Default gzip."""
+    timeout_seconds: Seconds | None = None
+    """Of one request. Default 10."""
+    certificate: str | None = None
+    """A CA file (PEM) to trust instead of the system's."""
+    client_certificate: str | None = None
+    client_key: str | None = None
+    spans: bool = True
+    """Also send a span for each process life."""
+
+
+class FluentForward(SinkBase, tag="fluent_forward"):
+    """Fluent Forward, PackedForward mode with acknowledged chunks: Fluentd, Fluent Bit, the Collector's receiver."""
+
+    host: str = "localhost"
+    port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 24224
+    tag: str = "podwitness"
+    """Tag of the records: this, a dot and the event type."""
+    timeout_seconds: Seconds = 10.0
+    """To connect, and of one write."""
+    ack_timeout_seconds: Seconds = 60.0
+    """Until the receiver's ack; then the chunk is sent again."""
+
+
+class File(SinkBase, tag="file"):
+    """OTLP JSON lines in a file, as the Collector's otlp_json_file receiver reads them; rotated by size, mode 0600."""
+
+    path: str = "/var/log/podwitness/events.jsonl"
+    spans_path: str | None = None
+    """A second file for process spans (one signal a file); none: no spans."""
+    max_bytes: Positive = 100 * 1024 * 1024
+    """Of one file; then it is renamed to `.1`, `.1` to `.2` and so on."""
+    backups: Annotated[int, msgspec.Meta(ge=0)] = 5
+
+
+class Stdout(SinkBase, tag="stdout"):
+    """Lines in the terminal, for people: `🚀 process default/xwing /usr/bin/curl …`."""
+
+    timestamps: bool = False
+
+
+Sink = OtlpHttp | FluentForward | File | Stdout
+
+
+class Telemetry(Closed):
+    """The agent's own metrics and log."""
+
+    metrics_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP receiver for the agent's metrics; none: not sent."""
+    metrics_interval_seconds: Seconds = 30.0
+    log_fluentd: str | None = None
+    """host:port of a Fluentd for the agent's own log lines, beside stderr."""
+
+
+class Config(Closed):
+    """The whole file."""
+
+    sinks: dict[str, Sink]
+    """Where events go, each under a name of yours."""
+    kernel: Kernel = Kernel()
+    kubernetes: Kubernetes = Kubernetes()
+    process: Process = Process()
+    redaction: Redaction = Redaction()
+    telemetry: Telemetry = Telemetry()
+
+
+def load(path: Path) -> Config:
+    """Read and check the settings file at `path`; `${NAME}` in a value stands for the environment's NAME.
+
+    Raises:
+        ConfigError: unreadable, not YAML, unknown key, wrong type or a variable that is not set.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(path)) from error
+    return parse(text, where=str(path))
+
+
+def parse(text: str, *, where: str) -> Config:
+    """The settings in YAML `text`; `where` names it in errors. Raises ConfigError as `load` does."""
+    try:
+        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe loader, in C
+    except yaml.YAMLError as error:
+        raise ConfigError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
+    try:
+        return msgspec.convert(_expand(tree, where), Config)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), where) from error
+
+
+def _expand(node: object, where: str) -> object:
+    """Replace `${NAME}` in every text value by the environment's."""
+    if isinstance(node, dict):
+        return {key: _expand(value, where) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_expand(value, where) for value in node]
+    if isinstance(node, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], where), node)
+    return node
+
+
+def _variable(name: str, where: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(f"the environment has no {name}", where=where, hint=f"set it or write the value for ${{{name}}}")
+    return os.environ[name]
+
+
+def _explain(message: str, where: str) -> ConfigError:
+    """msgspec's message as path, reason and suggestion: `Object contains unknown field `x` - at `$.kernel``."""
+    reason, _, at = message.partition(" - at `$")
+    place = f"{where}: {at.rstrip('`').lstrip('.')}" if at.strip("`.") else where
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason)
+    if not unknown:
+        return ConfigError(reason[:1].lower() + reason[1:], where=place)
+    near = difflib.get_close_matches(unknown[1], _keys_at(at), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(_keys_at(at)))}"
+    return ConfigError(f"unknown key {unknown[1]}", where=place, hint=hint)
+
+
+def _keys_at(path: str) -> list[str]:
+    """The keys a section knows, by its path in the file; all sinks' keys together inside `sinks`."""
+    node: object = Config
+    for name in re.findall(r"\w+", path.split("[")[0]):
+        node = {field.name: field.type for field in msgspec.structs.fields(node)}.get(name)  # type: ignore[arg-type]
+    if "sinks" in path:
+        inner = FieldFilter if ".fields[" in path else None
+        sections = {"batch": Batch, "queue": Queue, "events": Globs}
+        section = inner or sections.get(path.rstrip("`").rsplit(".", 1)[-1])
+        return list(section.__struct_fields__) if section else [k for s in (OtlpHttp, FluentForward, File, Stdout) for k in s.__struct_fields__]
+    return list(getattr(node, "__struct_fields__", ()))

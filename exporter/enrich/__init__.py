@@ -1,0 +1,1 @@
+"""Enrich: who did it. Events get their process image, container, pod and workload."""

@@ -1,0 +1,1 @@
+"""Shape: what of it is said. Selection of events and fields, redaction; pure functions."""

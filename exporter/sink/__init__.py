@@ -1,0 +1,1 @@
+"""Sink: Payloads leave the node. One bounded queue and one thread a sink."""

@@ -1,0 +1,147 @@
+"""What the agent knows of itself: the ledger of events, and its own metrics and log.
+
+Every event read is either sent or dropped, per sink; every drop has a stage, a reason and whether
+it was meant. `Ledger` counts that in plain integers (a metric instrument per event would cost more than
+encoding it); `export_metrics` lets opentelemetry-sdk read the ledger once an interval and ship it,
+`log_to_fluentd` sends the agent's own log lines by fluent-logger where a node has only Fluentd.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+log = logging.getLogger("podwitness")
+
+
+class Drop(NamedTuple):
+    """Why events did not go on: where, the reason, and whether a user's rule wanted it so."""
+
+    sink: str
+    stage: str
+    reason: str
+    intentional: bool
+
+
+class Ledger:
+    """Counts of the events' way through the agent; safe to use from any thread.
+
+    For each sink: offered = sent + dropped + what is still queued. `seen` counts events read, `lost` what the
+    kernel could not hand over.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.seen: Counter[str] = Counter()  # by event type
+        self.lost: Counter[str] = Counter()  # by ring: the kernel's own losses
+        self.offered: Counter[str] = Counter()  # by sink: events and spans handed to its channel
+        self.sent: Counter[str] = Counter()  # by sink: acknowledged by the receiver
+        self.dropped: Counter[Drop] = Counter()
+        self.noted: Counter[str] = Counter()  # anything else worth a count: retries, warnings, missing metadata
+
+    def see(self, kinds: Iterable[str]) -> None:
+        """Events read from the source, by type."""
+        with self._lock:
+            self.seen.update(kinds)
+
+    def lose(self, ring: str, count: int) -> None:
+        """Samples the kernel could not put into `ring`."""
+        with self._lock:
+            self.lost[ring] += count
+
+    def offer(self, sink: str, count: int) -> None:
+        """Events or spans that reached `sink`'s channel."""
+        with self._lock:
+            self.offered[sink] += count
+
+    def send(self, sink: str, count: int) -> None:
+        """Events or spans that `sink`'s receiver acknowledged."""
+        with self._lock:
+            self.sent[sink] += count
+
+    def drop(self, sink: str, stage: str, reason: str, count: int, *, intentional: bool = False) -> None:
+        """Events or spans that end here."""
+        if count:
+            with self._lock:
+                self.dropped[Drop(sink, stage, reason, intentional)] += count
+
+    def note(self, what: str, count: int = 1) -> None:
+        """Count something that is not the end of an event."""
+        with self._lock:
+            self.noted[what] += count
+
+    def summary(self) -> str:
+        """The one line printed at the end: seen, lost, then sent and dropped by reason for each sink."""
+        with self._lock:
+            parts = [f"seen {sum(self.seen.values())}"]
+            parts += [f"lost {count} in ring {ring}" for ring, count in sorted(self.lost.items()) if count]
+            parts += [f"{sink}: {self._fate(sink)}" for sink in sorted(self.offered)]
+        return "; ".join(parts)
+
+    def _fate(self, sink: str) -> str:
+        drops = [
+            f"dropped {count} ({drop.stage}: {drop.reason}{', as configured' if drop.intentional else ''})"
+            for drop, count in sorted(self.dropped.items())
+            if drop.sink == sink
+        ]
+        return ", ".join([f"sent {self.sent[sink]}", *(drops or ["dropped 0"])])
+
+
+def log_to_fluentd(host: str, port: int) -> None:
+    """Send the agent's own log lines to Fluentd's `in_forward` as `podwitness.log`, by fluent-logger."""
+    from fluent.handler import FluentHandler, FluentRecordFormatter
+
+    handler = FluentHandler("podwitness.log", host=host, port=port, nanosecond_precision=True)
+    handler.setFormatter(FluentRecordFormatter({"level": "%(levelname)s", "logger": "%(name)s"}))
+    log.addHandler(handler)
+
+
+def export_metrics(ledger: Ledger, *, endpoint: str, interval: float, resource: dict[str, str]) -> Callable[[], None]:
+    """Ship the ledger as OTLP metrics to `endpoint` every `interval` seconds; returns the function that stops it.
+
+    `endpoint` is the base URL of an OTLP/HTTP receiver; the SDK's own environment variables keep their meaning
+    for everything not given here.
+    """
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource as SdkResource
+
+    reader = PeriodicExportingMetricReader(
+        OTLPMetricExporter(endpoint=endpoint.rstrip("/") + "/v1/metrics"),
+        export_interval_millis=interval * 1000,
+    )
+    provider = MeterProvider([reader], resource=SdkResource.create({"service.name": "podwitness", **resource}))
+    _instrument(provider, ledger)
+    return provider.shutdown
+
+
+def _instrument(provider: object, ledger: Ledger) -> None:
+    """One observable counter for each column of the ledger."""
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+    assert isinstance(provider, MeterProvider)  # noqa: S101  # narrows the type for mypy: imported only when asked for
+    meter = provider.get_meter("podwitness")
+
+    def reader(
+        column: Callable[[], Iterable[tuple[int, dict[str, str | bool]]]],
+    ) -> Callable[[CallbackOptions], list[Observation]]:
+        return lambda _options: [Observation(count, attributes) for count, attributes in column()]
+
+    def by(label: str, counts: Counter[str]) -> Callable[[], list[tuple[int, dict[str, str | bool]]]]:
+        return lambda: [(count, {label: key}) for key, count in list(counts.items())]
+
+    def drops() -> list[tuple[int, dict[str, str | bool]]]:
+        return [(count, dict(drop._asdict())) for drop, count in list(ledger.dropped.items())]
+
+    columns: tuple[tuple[str, Callable[[], Iterable[tuple[int, dict[str, str | bool]]]]], ...] = (
+        ("podwitness.events.seen", by("event.type", ledger.seen)),
+        ("podwitness.events.lost", by("ring", ledger.lost)),
+        ("podwitness.records.offered", by("sink", ledger.offered)),
+        ("podwitness.records.sent", by("sink", ledger.sent)),
+        ("podwitness.records.dropped", drops),
+        ("podwitness.notes", by("what", ledger.noted)),
+    )
+    for name, column in columns:
+        meter.create_observable_counter(name, callbacks=[reader(column)], unit="{record}")
