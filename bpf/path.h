@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Names out of the kernel's own trees (mounts and dentries, cgroups), written as text behind a sample's struct.
+ *
+ * Both trees are walked from the leaf up, so the walk first notes the names' addresses, then writes them from the root
+ * down: no second buffer, no copying back and forth, and each loop is short for the verifier.
+ */
+#ifndef PODWITNESS_PATH_H
+#define PODWITNESS_PATH_H
+
+#include "event.h"
+
+#define PATH_NAMES                                                                                                     \
+	64 /* levels of one path, a power of two; deeper ones lose the part nearest the root, and are marked */
+#define PATH_BYTES 4096	 /* PATH_MAX */
+#define NAME_BYTES 256	 /* NAME_MAX and the NUL */
+#define TEXT_BYTES 28928 /* strings of one sample: three paths and 16 KiB; a per-CPU value holds 32 KiB at most */
+#define STRUCT_BYTES 512 /* the largest struct in front of them */
+
+/* A sample under construction: its struct ends where `bytes` begins, so that both go out as one piece. */
+struct text {
+	const char *names[PATH_NAMES];
+	__u32 depth;
+	__u32 used;
+	__u32 cut;
+	__u32 pad;
+	char front[STRUCT_BYTES];
+	char bytes[TEXT_BYTES];
+};
+
+#define STRUCT_OF(text, type) ((struct type *)((text)->bytes - sizeof(struct type)))
+
+/* Write the noted names from the root down as /a/b/c; returns the number of bytes. */
+static __noinline __u32 write_names(struct text *text)
+{
+	__u32 start = text->used;
+
+	if (text->depth == 0 && start < TEXT_BYTES) {
+		text->bytes[start] = '/';
+		text->used = start + 1;
+		return 1;
+	}
+	for (int i = 0; i < PATH_NAMES; i++) {
+		__u32 at = text->used, index = text->depth - 1 - i;
+
+		if (index >= PATH_NAMES)
+			break;
+		if (at > TEXT_BYTES - NAME_BYTES - 1 || at - start > PATH_BYTES - NAME_BYTES - 1) {
+			text->cut = 1;
+			break;
+		}
+		/* The compiler knows the index is small and would drop the mask by which the verifier knows it too. */
+		barrier_var(index);
+		text->bytes[at] = '/';
+		long length = bpf_probe_read_kernel_str(&text->bytes[at + 1], NAME_BYTES,
+							text->names[index & (PATH_NAMES - 1)]);
+
+		if (length > 0 && length <= NAME_BYTES)
+			text->used = at + length; /* the slash comes, the NUL goes */
+	}
+	return text->used - start;
+}
+
+/* Note the names of `path` up to `root`, through the mounts between them. */
+static __noinline void note_path(struct text *text, struct path *path, struct path *root)
+{
+	struct dentry *dentry = BPF_CORE_READ(path, dentry), *root_dentry = BPF_CORE_READ(root, dentry);
+	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt), *root_vfsmount = BPF_CORE_READ(root, mnt);
+
+	text->depth = 0;
+	text->cut = 0;
+	for (int i = 0; i < 2 * PATH_NAMES; i++) {
+		if (dentry == root_dentry && vfsmount == root_vfsmount)
+			return;
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+		if (dentry == BPF_CORE_READ(vfsmount, mnt_root) || dentry == parent) {
+			struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+
+			if (above == mount || !above) {
+				/* The top of its mount tree. A file without a directory (memfd) has but its name. */
+				if (text->depth == 0 && dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
+					text->names[0] = (const char *)BPF_CORE_READ(dentry, d_name.name);
+					text->depth = 1;
+				}
+				return;
+			}
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			vfsmount = (void *)above + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		__u32 depth = text->depth;
+
+		if (depth >= PATH_NAMES)
+			break;
+		text->names[depth] = (const char *)BPF_CORE_READ(dentry, d_name.name);
+		text->depth = depth + 1;
+		dentry = parent;
+	}
+	text->cut = 1;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *renamed = (void *)node;
+
+	if (bpf_core_field_exists(renamed->__parent))
+		return BPF_CORE_READ(renamed, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+/* Note the names of a cgroup up to the root of its hierarchy, whose own name is empty. */
+static __noinline void note_cgroup(struct text *text, struct task_struct *task)
+{
+	struct kernfs_node *node = cgroup_node(task);
+
+	text->depth = 0;
+	text->cut = 0;
+	for (int i = 0; i < PATH_NAMES; i++) {
+		struct kernfs_node *parent = kernfs_parent(node);
+		__u32 depth = text->depth;
+
+		if (!parent || depth >= PATH_NAMES)
+			return;
+		text->names[depth] = BPF_CORE_READ(node, name);
+		text->depth = depth + 1;
+		node = parent;
+	}
+	text->cut = 1;
+}
+
+/* `path` as text, seen from the root directory of `task`; returns its length, and whether it was cut in `cut`. */
+static __always_inline __u32 write_path(struct text *text, struct path *path, struct task_struct *task, flag_t *cut)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+	note_path(text, path, &fs->root);
+	__u32 walked_cut = text->cut;
+	__u32 length = write_names(text);
+
+	*cut = walked_cut | text->cut;
+	return length;
+}
+
+static __always_inline __u32 write_cgroup(struct text *text, struct task_struct *task, flag_t *cut)
+{
+	note_cgroup(text, task);
+	__u32 walked_cut = text->cut;
+	__u32 length = write_names(text);
+
+	*cut = walked_cut | text->cut;
+	return length;
+}
+
+#endif

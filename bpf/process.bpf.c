@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Processes begin, change their program and end: process.fork, process.exec, process.exit.
+ *
+ * tp_btf programs on the scheduler's tracepoints: they cannot be missed by a busy system call table, cost no trampoline
+ * and exist on every kernel with BTF.
+ */
+#include "image.h"
+
+#define ARGS_BYTES 16384 /* of argv that one sample carries */
+#define ARGS_CHUNK 4096	 /* read at a time, so that one absent page loses no more than its chunk */
+
+SAMPLE(process_exec)
+{
+	struct header header;
+	struct image image;
+	tid_t tid; /* the thread that called execve; it has the process's id by now */
+	__u32 args_count;
+	__u32 args_length; /* all of argv, also what did not fit */
+	str_len_t binary;
+	str_len_t cwd;
+	str_len_t cgroup_path;
+	argv_len_t args;
+	flag_t binary_cut;
+	flag_t cwd_cut;
+	flag_t cgroup_cut;
+	__u8 pad;
+};
+
+SAMPLE(process_fork)
+{
+	struct header header;
+	struct image image;
+};
+
+SAMPLE(process_exit)
+{
+	struct header header;
+	exit_code_t code;
+	signal_t signal;
+	flag_t core_dumped;
+	__u8 pad[7];
+};
+
+/* What does not fit on the 512-byte stack; a program never nests within itself on one CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text);
+} exec_text SEC(".maps");
+
+/* argv as the kernel laid it out for the new program, which has not run yet: nobody can have changed it. */
+static __noinline __u32 write_args(struct text *text, __u64 from, __u64 length)
+{
+	__u32 start = text->used;
+
+	for (int i = 0; i < ARGS_BYTES / ARGS_CHUNK; i++) {
+		__u64 at = text->used, done = i * ARGS_CHUNK;
+
+		if (done >= length)
+			break;
+		__u64 bytes = length - done;
+
+		if (bytes > ARGS_CHUNK)
+			bytes = ARGS_CHUNK;
+		/* The verifier of 6.1 wants the bound on the very register that is the size. */
+		barrier_var(bytes);
+		if (bytes > ARGS_CHUNK || at > TEXT_BYTES - ARGS_CHUNK)
+			break;
+		if (bpf_probe_read_user(&text->bytes[at], bytes, (void *)(from + done)))
+			break;
+		text->used = at + bytes;
+	}
+	return text->used - start;
+}
+
+static __always_inline void fill_exec(struct text *text, struct process_exec *event, struct task_struct *task,
+				      struct linux_binprm *bprm)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct file *file = BPF_CORE_READ(bprm, file);
+	__u64 from = BPF_CORE_READ(task, mm, arg_start);
+
+	text->used = 0;
+	event->args_count = BPF_CORE_READ(bprm, argc);
+	event->args_length = BPF_CORE_READ(task, mm, arg_end) - from;
+	event->binary = write_path(text, &file->f_path, task, &event->binary_cut);
+	event->cwd = write_path(text, &fs->pwd, task, &event->cwd_cut);
+	event->cgroup_path = write_cgroup(text, task, &event->cgroup_cut);
+	event->args = write_args(text, from, event->args_length);
+	event->pad = 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u32 key = 0;
+	struct text *text = bpf_map_lookup_elem(&exec_text, &key);
+
+	if (!text || is_own(task))
+		return 0;
+	struct process_exec *event = STRUCT_OF(text, process_exec);
+
+	fill_header(&event->header, process_exec_kind, task);
+	fill_image(&event->image, task);
+	event->tid = old_pid;
+	fill_exec(text, event, task, bprm);
+	__u32 used = text->used;
+
+	if (used <= TEXT_BYTES)
+		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct process_fork event = {};
+
+	/* A new thread is no new process, and the kernel's own threads run no program. */
+	if (child->pid != child->tgid || child->flags & PF_KTHREAD || is_own(child))
+		return 0;
+	fill_header(&event.header, process_fork_kind, child);
+	fill_image(&event.image, child);
+	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+/* The process's wait status, as wait_task_zombie() has it. */
+static __always_inline __u32 wait_status(struct task_struct *task)
+{
+	if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
+		return BPF_CORE_READ(task, signal, group_exit_code);
+	return BPF_CORE_READ(task, group_leader, exit_code);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct process_exit event = {};
+
+	/* do_exit() has counted this thread out already: the one that leaves none behind ends the process. */
+	if (BPF_CORE_READ(task, signal, live.counter) != 0 || task->flags & PF_KTHREAD || is_own(task))
+		return 0;
+	__u32 status = wait_status(task);
+
+	fill_header(&event.header, process_exit_kind, task);
+	event.signal = status & 0x7f;
+	event.code = event.signal ? -1 : (status >> 8) & 0xff;
+	event.core_dumped = (status >> 7) & 1;
+	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
