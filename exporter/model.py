@@ -53,11 +53,13 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     """A kind of event: what the kernel sends and what a record of it carries.
 
     `name` is the event type (`process.exec`); in BTF its struct and its `enum kind` member are the same
-    name with underscores. `carries` are the attributes of the process image that go on each record,
+    name with underscores. `program` is the file in bpf/ that sends it, without `.bpf.c`. `carries` are the
+    attributes of the process image that go on each record,
     `derived` those that enrich computes, `body` the logfmt keys of the display line.
     """
 
     name: str
+    program: str
     ring: Ring
     fields: tuple[Field, ...]
     carries: tuple[str, ...]

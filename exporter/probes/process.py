@@ -95,6 +95,7 @@ WHOLE = tuple(
 
 PROCESS_EXEC = Kind(
     name="process.exec",
+    program="process",
     ring="lifecycle",
     fields=(*IMAGE, *PLACE, *ARGUMENTS, Field("tid", "podwitness.process.thread.id", "process")),
     carries=WHOLE,
@@ -108,6 +109,7 @@ PROCESS_EXEC = Kind(
 
 PROCESS_FORK = Kind(
     name="process.fork",
+    program="process",
     ring="lifecycle",
     fields=IMAGE,
     carries=COMMON,
@@ -117,6 +119,7 @@ PROCESS_FORK = Kind(
 
 PROCESS_EXIT = Kind(
     name="process.exit",
+    program="process",
     ring="lifecycle",
     fields=(
         Field("code", "process.exit.code"),
@@ -136,7 +139,13 @@ PROCESS_EXIT = Kind(
 
 PROCESS_SNAPSHOT = Kind(
     name="process.snapshot",
+    program="snapshot",
     ring="lifecycle",
-    fields=(*IMAGE, *PLACE, Field("tid", "podwitness.process.thread.id", "process")),
+    fields=(
+        *IMAGE,
+        *PLACE,
+        Field("tid", "podwitness.process.thread.id", "process"),
+        Field("reader", "reader", "table"),
+    ),
     carries=WHOLE,
 )

@@ -1,0 +1,160 @@
+"""Bytes become Events: each sample's struct is taken apart by the layout in BTF and the kind's declaration.
+
+Pure: bytes in, Events out. The agent calls `Decoder.decode` with a batch of samples and the clock offset. What a number
+means is said by its typedef in C (`cap_t`, `signal_t`, `str_len_t` …); `CONVERTERS` is the whole list.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from exporter.errors import KernelError
+from exporter.model import Event, Field, Kind, RawSample, Value
+from exporter.probes.names import capabilities, signal_name
+from exporter.source.btf import Member, Types
+
+Raw = int | bytes
+Convert = Callable[[Raw], Value | None]
+
+HEADER = ("kind", "pid", "time", "start_time", "exec_id", "cgroup", "sequence")
+_FORMATS = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q"} | {
+    (1, True): "b", (2, True): "h", (4, True): "i", (8, True): "q",
+}  # fmt: skip
+
+
+def text(raw: bytes) -> str:
+    r"""What a program called itself is any bytes; where they are not UTF-8 they show as `\xff`."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+CONVERTERS: Mapping[str, Convert] = {
+    # Sets repeat from process to process: remember their words.
+    "cap_t": lru_cache(maxsize=256)(capabilities),
+    "signal_t": lambda number: signal_name(int(number)) if number else None,
+    "exit_code_t": lambda code: None if code == -1 else int(code),
+    "device_number_t": lambda number: None if number == -1 else int(number),
+    "flag_t": lambda flag: True if flag else None,  # a flag that is down says nothing
+}
+TAIL = ("str_len_t", "argv_len_t")
+"""Typedefs of members that are the length of a string behind the struct."""
+
+
+class _Plan(NamedTuple):
+    """How one kind is taken apart: its struct, then (index, typedef, name) of what is wanted."""
+
+    kind: Kind
+    unpack: struct.Struct
+    own: tuple[tuple[int, Convert | None], ...]
+    facts: tuple[tuple[int, Convert | None, str], ...]
+    tail: tuple[tuple[int, str, str], ...]
+
+
+class Decoder:
+    """Decodes the samples of some kinds, by the types of the objects that produce them."""
+
+    def __init__(self, kinds: Iterable[Kind], types: Mapping[str, Types], boot_id: str) -> None:
+        """`types` by program. Raises KernelError when a declaration names a member that its struct does not have."""
+        self._plans = {
+            types[kind.program].enumerator(f"{_c_name(kind)}_kind"): _plan(kind, types[kind.program]) for kind in kinds
+        }
+        self._boot_id = boot_id
+
+    def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
+        """Events in the order of `samples`; `offset` is Unix time minus boot time, `observed` when they were read.
+
+        Raises KernelError for a sample of a kind that was not declared: objects and agent are of different versions.
+        """
+        return [self._event(sample, offset, observed) for sample in samples]
+
+    def _event(self, sample: RawSample, offset: int, observed: int) -> Event:
+        data = sample.data
+        plan = self._plans.get(int.from_bytes(data[:4], "little"))
+        if plan is None:
+            raise KernelError(f"sent a sample of unknown kind {data[:4].hex()}", where=f"ring {sample.ring}")
+        raw = plan.unpack.unpack_from(data)
+        _kind, pid, time, start_time, exec_id, cgroup, _sequence = raw[:7]
+        return Event(
+            plan.kind,
+            f"{self._boot_id}-{sample.ring_id:x}-{sample.position:x}",
+            time,
+            pid,
+            start_time,
+            exec_id,
+            cgroup,
+            tuple([convert(raw[index]) if convert else raw[index] for index, convert in plan.own]),
+            _facts(plan, raw, data) if plan.facts or plan.tail else None,
+            time + offset,
+            observed,
+        )
+
+
+def _facts(plan: _Plan, raw: tuple[Raw, ...], data: bytes) -> dict[str, Value]:
+    """What the process table takes, strings included."""
+    facts: dict[str, Value] = {}
+    for index, convert, name in plan.facts:
+        value = convert(raw[index]) if convert else raw[index]
+        if value is not None:
+            facts[name] = value  # type: ignore[assignment]  # bytes only ever come with a converter
+    at = plan.unpack.size
+    for index, typedef, name in plan.tail:
+        end = at + int(raw[index])
+        if typedef == "argv_len_t":
+            facts |= arguments(name, data[at:end])
+        elif end > at:
+            facts[name] = text(data[at:end])
+        at = end
+    return facts
+
+
+def arguments(name: str, blob: bytes) -> dict[str, Value]:
+    """Facts of NUL-terminated strings (argv, /proc/PID/cmdline); `<name>_whole` says how many are complete."""
+    parts = blob.split(b"\0")
+    whole = len(parts) - 1
+    if not parts[-1]:
+        parts.pop()
+    return {name: tuple(map(text, parts)), f"{name}_whole": whole}
+
+
+def _c_name(kind: Kind) -> str:
+    return kind.name.replace(".", "_")
+
+
+def _plan(kind: Kind, types: Types) -> _Plan:
+    members = types.members(_c_name(kind))
+    names = [member.name for member in members]
+    if tuple(names[:7]) != tuple(f"header.{name}" for name in HEADER):
+        raise KernelError(f"struct {_c_name(kind)} does not begin with the header", where="type information")
+    wanted = [(names.index(_known(field, names, kind)), members[names.index(field.c)], field) for field in kind.fields]
+    tail = sorted((index, member.typedef, field.name) for index, member, field in wanted if member.typedef in TAIL)
+    plain = [(index, member, field) for index, member, field in wanted if member.typedef not in TAIL]
+    return _Plan(
+        kind,
+        struct.Struct(_format(members, types.size(_c_name(kind)))),
+        tuple((index, _converter(member)) for index, member, field in plain if field.to == "event"),
+        tuple((index, _converter(member), field.name) for index, member, field in plain if field.to != "event"),
+        tuple(tail),
+    )
+
+
+def _known(field: Field, names: Sequence[str], kind: Kind) -> str:
+    if field.c not in names:
+        raise KernelError(f"struct {_c_name(kind)} has no member {field.c}", where=f"declaration of {kind.name}")
+    return field.c
+
+
+def _converter(member: Member) -> Convert | None:
+    if member.text:
+        return lambda raw: text(bytes(raw).partition(b"\0")[0])
+    return CONVERTERS.get(member.typedef)
+
+
+def _format(members: Sequence[Member], size: int) -> str:
+    """The struct module's format of a layout, holes as pad bytes."""
+    form, at = "<", 0
+    for member in members:
+        form += f"{member.offset - at}x" if member.offset > at else ""
+        numeric = _FORMATS.get((member.size, member.signed))
+        form += f"{member.size}s" if member.text or numeric is None else numeric
+        at = member.offset + member.size
+    return form + (f"{size - at}x" if size > at else "")

@@ -1,0 +1,69 @@
+"""A BPF ring buffer read by mmap: the bytes of each sample and where it stood.
+
+The consumer page is mapped writable, the producer page and the data (mapped twice by the kernel, so that no record
+wraps) read-only. Headers are read one by one with aligned 32-bit loads, up to the first that is still being written,
+and
+only what lies before it is copied: copying first tears records. The read cursor is our own; the consumer position is
+only the acknowledgement, stored with one aligned 8-byte store. Relies on x86-64's memory order: loads are not
+reordered with loads, nor stores with stores (kernel/bpf/ringbuf.c has the acquire and release these pair with).
+"""
+
+import mmap
+import platform
+
+from exporter.errors import KernelError
+from exporter.model import RawSample, Ring
+
+_PAGE = mmap.PAGESIZE
+_BUSY, _DISCARDED = 1 << 31, 1 << 30
+_LENGTH = ~(_BUSY | _DISCARDED) & 0xFFFFFFFF
+_HEADER = 8
+
+
+class RingReader:
+    """Reads one ring from where its consumer position stands."""
+
+    def __init__(self, ring: Ring, ring_id: int, fd: int, size: int) -> None:
+        """`size` is the ring's data size in bytes. Raises KernelError on an architecture with another memory order."""
+        if platform.machine() != "x86_64":
+            raise KernelError(f"ring buffers cannot be read on {platform.machine()} yet", hint="use an x86-64 node")
+        self.ring, self.ring_id, self.fd = ring, ring_id, fd
+        self._mask = size - 1
+        self._pages = (
+            mmap.mmap(fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0),
+            mmap.mmap(fd, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE),
+        )
+        self._consumer = memoryview(self._pages[0]).cast("Q")
+        self._producer = memoryview(self._pages[1]).cast("Q")
+        self._headers = memoryview(self._pages[1])[_PAGE:].cast("I")
+        self._data = memoryview(self._pages[1])[_PAGE:]
+        self.cursor = self._consumer[0]
+
+    def read(self, limit: int) -> list[RawSample]:
+        """At most `limit` samples that are complete, in the ring's order; never waits."""
+        samples: list[RawSample] = []
+        cursor, mask, headers, data = self.cursor, self._mask, self._headers, self._data
+        ring, ring_id = self.ring, self.ring_id
+        end = self._producer[0]
+        while cursor < end and len(samples) < limit:
+            at = cursor & mask
+            header = headers[at >> 2]
+            if header & _BUSY:
+                break
+            length = header & _LENGTH
+            if not header & _DISCARDED:
+                samples.append(RawSample(ring, ring_id, cursor, bytes(data[at + _HEADER : at + _HEADER + length])))
+            cursor += (length + _HEADER + 7) & ~7
+        self.cursor = cursor
+        return samples
+
+    def acknowledge(self) -> None:
+        """Give everything read so far back to the kernel."""
+        self._consumer[0] = self.cursor
+
+    def close(self) -> None:
+        """Unmap; the ring itself lives as long as someone holds its file descriptor."""
+        for view in (self._consumer, self._producer, self._headers, self._data):
+            view.release()
+        for page in self._pages:
+            page.close()
