@@ -5,16 +5,18 @@ a suggestion. Each setting says what it is, its unit and why its default is what
 (globs that must match something) is checked by the stage that uses it.
 """
 
-import difflib
 import os
 import re
+from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
 
 from exporter.errors import ConfigError
+from exporter.explain import convert, place
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -24,14 +26,14 @@ class Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defau
     """Every section is closed: a key that we do not know is a mistake to be told, not to be ignored."""
 
 
-class Globs(Closed):
+class Globs(Closed, frozen=True):
     """Which keys: `include` then `exclude`; exclude wins. No include means none for metadata, all for fields."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-class Kernel(Closed):
+class Kernel(Closed, frozen=True):
     """The probes and the rings between kernel and agent."""
 
     lifecycle_ring_bytes: Positive = 8 * 1024 * 1024
@@ -41,7 +43,7 @@ class Kernel(Closed):
     poll_milliseconds: Positive = 20
     """How often the rings are read without a wake-up: the age of an event at most, on an idle node."""
     hierarchy: Literal["auto", "v2", "pids", "memory"] = "auto"
-    """The cgroup hierarchy that names containers: v2 where it is the only one, else the v1 tree `pids`, else `memory`."""
+    """The cgroup hierarchy that names containers: v2 where it is the only one, else v1's `pids`, else `memory`."""
     cgroup_root: str = "/sys/fs/cgroup"
     """Where the cgroup file systems are mounted (the host's, also from inside a container)."""
     proc_root: str = "/proc"
@@ -50,7 +52,7 @@ class Kernel(Closed):
     """Refuse to start when a probe cannot be attached, instead of running with the rest."""
 
 
-class Kubernetes(Closed):
+class Kubernetes(Closed, frozen=True):
     """Where pods are known from, and which of their labels and annotations are told."""
 
     mode: Literal["auto", "on", "off"] = "auto"
@@ -66,11 +68,11 @@ class Kubernetes(Closed):
     labels: Globs = Globs()
     """Pod labels to put on the Resource. Nothing is included unless asked for."""
     annotations: Globs = Globs()
-    """Pod annotations to put on the Resource. `kubectl.kubernetes.io/last-applied-configuration` and keys that look like
-    secrets are included by their full name only, never by a wildcard."""
+    """Pod annotations to put on the Resource. `kubectl.kubernetes.io/last-applied-configuration` and keys that look
+    like secrets are included by their full name only, never by a wildcard."""
 
 
-class Redaction(Closed):
+class Redaction(Closed, frozen=True):
     """What is blotted out of arguments before anything leaves the process table."""
 
     presets: bool = True
@@ -79,7 +81,7 @@ class Redaction(Closed):
     """More RE2 patterns; every capture group is replaced by `*****`, the whole match where there is none."""
 
 
-class Arguments(Closed):
+class Arguments(Closed, frozen=True):
     """How much of a process's arguments goes on a record."""
 
     max_bytes: Positive = 4096
@@ -88,7 +90,7 @@ class Arguments(Closed):
     """Of all arguments together."""
 
 
-class Process(Closed):
+class Process(Closed, frozen=True):
     """The process table."""
 
     arguments: Arguments = Arguments()
@@ -96,7 +98,7 @@ class Process(Closed):
     """Images kept; the least recently used go first. Linux's default pid_max."""
 
 
-class FieldFilter(Closed):
+class FieldFilter(Closed, frozen=True):
     """Which attributes go on records of some event types; exclude wins, no include means all."""
 
     events: tuple[str, ...] = ("*",)
@@ -105,7 +107,7 @@ class FieldFilter(Closed):
     exclude: tuple[str, ...] = ()
 
 
-class Batch(Closed):
+class Batch(Closed, frozen=True):
     """When a batch is sent: at the first of these limits."""
 
     max_records: Positive = 2000
@@ -114,7 +116,7 @@ class Batch(Closed):
     max_delay_seconds: Seconds = 0.2
 
 
-class Queue(Closed):
+class Queue(Closed, frozen=True):
     """What waits for the receiver."""
 
     max_bytes: Positive = 32 * 1024 * 1024
@@ -125,7 +127,7 @@ class Queue(Closed):
     """How long the end waits for what is still queued."""
 
 
-class SinkBase(Closed, tag_field="type"):
+class SinkBase(Closed, frozen=True, tag_field="type"):
     """What every sink has: its choice of events and fields, its batches and its queue."""
 
     events: Globs = Globs()
@@ -135,7 +137,7 @@ class SinkBase(Closed, tag_field="type"):
     queue: Queue = Queue()
 
 
-class OtlpHttp(SinkBase, tag="otlp_http"):
+class OtlpHttp(SinkBase, frozen=True, tag="otlp_http"):
     """OTLP over HTTP, protobuf. Unset settings honour OTEL_EXPORTER_OTLP_*."""
 
     endpoint: str | None = None
@@ -153,7 +155,7 @@ class OtlpHttp(SinkBase, tag="otlp_http"):
     """Also send a span for each process life."""
 
 
-class FluentForward(SinkBase, tag="fluent_forward"):
+class FluentForward(SinkBase, frozen=True, tag="fluent_forward"):
     """Fluent Forward, PackedForward mode with acknowledged chunks: Fluentd, Fluent Bit, the Collector's receiver."""
 
     host: str = "localhost"
@@ -166,7 +168,7 @@ class FluentForward(SinkBase, tag="fluent_forward"):
     """Until the receiver's ack; then the chunk is sent again."""
 
 
-class File(SinkBase, tag="file"):
+class File(SinkBase, frozen=True, tag="file"):
     """OTLP JSON lines in a file, as the Collector's otlp_json_file receiver reads them; rotated by size, mode 0600."""
 
     path: str = "/var/log/podwitness/events.jsonl"
@@ -177,7 +179,7 @@ class File(SinkBase, tag="file"):
     backups: Annotated[int, msgspec.Meta(ge=0)] = 5
 
 
-class Stdout(SinkBase, tag="stdout"):
+class Stdout(SinkBase, frozen=True, tag="stdout"):
     """Lines in the terminal, for people: `🚀 process default/xwing /usr/bin/curl …`."""
 
     timestamps: bool = False
@@ -186,17 +188,24 @@ class Stdout(SinkBase, tag="stdout"):
 Sink = OtlpHttp | FluentForward | File | Stdout
 
 
-class Telemetry(Closed):
+class LogFluentd(Closed, frozen=True):
+    """A Fluentd (`in_forward`) that takes the agent's own log."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 24224
+
+
+class Telemetry(Closed, frozen=True):
     """The agent's own metrics and log."""
 
     metrics_endpoint: str | None = None
     """Base URL of an OTLP/HTTP receiver for the agent's metrics; none: not sent."""
     metrics_interval_seconds: Seconds = 30.0
-    log_fluentd: str | None = None
-    """host:port of a Fluentd for the agent's own log lines, beside stderr."""
+    log_fluentd: LogFluentd | None = None
+    """A Fluentd for the agent's own log lines, beside stderr."""
 
 
-class Config(Closed):
+class Config(Closed, frozen=True):
     """The whole file."""
 
     sinks: dict[str, Sink]
@@ -224,52 +233,46 @@ def load(path: Path) -> Config:
 def parse(text: str, *, where: str) -> Config:
     """The settings in YAML `text`; `where` names it in errors. Raises ConfigError as `load` does."""
     try:
-        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe loader, in C
+        tree = _expand(yaml.load(text, Loader=_Loader), where)  # noqa: S506  # a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"is not YAML: {error.problem}", where=f"{where}{line}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
-    try:
-        return msgspec.convert(_expand(tree, where), Config)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), where) from error
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply, or an alias in it holds itself", where=where) from error
+    if isinstance(tree, dict) and isinstance(sinks := tree.get("sinks"), dict):
+        for name, sink in sinks.items():
+            # Each by itself: msgspec names a member of a mapping only `[...]`.
+            convert(sink, get_args(Sink), where=where, at=f".sinks.{name}")
+    return convert(tree, (Config,), where=where)
 
 
-def _expand(node: object, where: str) -> object:
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML would take the last one and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping; merged keys (`<<`) may be overridden, as they are meant to be."""
+        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, _ in reversed(node.value):
+            if isinstance(key, yaml.ScalarNode) and keys[key.tag, key.value] > 1:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _expand(node: object, where: str, at: str = "") -> object:
     """Replace `${NAME}` in every text value by the environment's."""
     if isinstance(node, dict):
-        return {key: _expand(value, where) for key, value in node.items()}
+        return {key: _expand(value, where, f"{at}.{key}") for key, value in node.items()}
     if isinstance(node, list):
-        return [_expand(value, where) for value in node]
+        return [_expand(value, where, f"{at}[{index}]") for index, value in enumerate(node)]
     if isinstance(node, str):
-        return re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], where), node)
+        return re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], place(where, at)), node)
     return node
 
 
 def _variable(name: str, where: str) -> str:
     if name not in os.environ:
-        raise ConfigError(f"the environment has no {name}", where=where, hint=f"set it or write the value for ${{{name}}}")
+        hint = f"set it or write the value for ${{{name}}}"
+        raise ConfigError(f"the environment has no {name}", where=where, hint=hint)
     return os.environ[name]
-
-
-def _explain(message: str, where: str) -> ConfigError:
-    """msgspec's message as path, reason and suggestion: `Object contains unknown field `x` - at `$.kernel``."""
-    reason, _, at = message.partition(" - at `$")
-    place = f"{where}: {at.rstrip('`').lstrip('.')}" if at.strip("`.") else where
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason)
-    if not unknown:
-        return ConfigError(reason[:1].lower() + reason[1:], where=place)
-    near = difflib.get_close_matches(unknown[1], _keys_at(at), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(_keys_at(at)))}"
-    return ConfigError(f"unknown key {unknown[1]}", where=place, hint=hint)
-
-
-def _keys_at(path: str) -> list[str]:
-    """The keys a section knows, by its path in the file; all sinks' keys together inside `sinks`."""
-    node: object = Config
-    for name in re.findall(r"\w+", path.split("[")[0]):
-        node = {field.name: field.type for field in msgspec.structs.fields(node)}.get(name)  # type: ignore[arg-type]
-    if "sinks" in path:
-        inner = FieldFilter if ".fields[" in path else None
-        sections = {"batch": Batch, "queue": Queue, "events": Globs}
-        section = inner or sections.get(path.rstrip("`").rsplit(".", 1)[-1])
-        return list(section.__struct_fields__) if section else [k for s in (OtlpHttp, FluentForward, File, Stdout) for k in s.__struct_fields__]
-    return list(getattr(node, "__struct_fields__", ()))

@@ -1,0 +1,53 @@
+"""Which events a sink gets: its globs become the set of event types that are wanted.
+
+The agent calls `compile` once for each sink, before the first event. A glob that means no event type is a
+mistake, and refused: it would select nothing in silence.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from exporter.config import Globs
+from exporter.errors import ConfigError
+from exporter.model import Kind
+
+NAMED = 12
+"""Names that an error lists where none resembles the glob."""
+
+
+def compile(globs: Globs, kinds: Sequence[Kind], *, where: str) -> frozenset[str]:
+    """The names of the kinds that `globs` want: exclude wins, no include means all.
+
+    Args:
+        globs: the setting.
+        kinds: every kind there is.
+        where: file and path of the setting, for errors.
+
+    Raises:
+        ConfigError: a glob matches no event type.
+    """
+    known = [kind.name for kind in kinds]
+    included = matching(globs.include, known, where=f"{where}.include") if globs.include else frozenset(known)
+    return included - matching(globs.exclude, known, where=f"{where}.exclude")
+
+
+def matching(globs: Iterable[str], known: Sequence[str], *, where: str) -> frozenset[str]:
+    """Those of the `known` event types that any glob matches; each glob must match one."""
+    found: set[str] = set()
+    for index, glob in enumerate(globs):
+        matched = {name for name in known if fnmatchcase(name, glob)}
+        if not matched:
+            raise ConfigError(f"{glob} matches no event type", where=f"{where}[{index}]", hint=suggestion(glob, known))
+        found |= matched
+    return frozenset(found)
+
+
+def suggestion(glob: str, known: Sequence[str]) -> str:
+    """What a glob that matches nothing was perhaps meant to be: a name, or a family such as `process.*`."""
+    parts = (name.split(".") for name in known)
+    families = {".".join(part[:depth]) + ".*" for part in parts for depth in range(1, len(part))}
+    near = difflib.get_close_matches(glob, [*known, *sorted(families)], n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known[:NAMED])}{', …' if len(known) > NAMED else ''}"

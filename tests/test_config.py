@@ -1,0 +1,275 @@
+"""The settings file: what it may say, and what its reader is told about a mistake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporter import config
+from exporter.errors import ConfigError
+
+MINIMAL = "sinks: {a: {type: stdout}}"
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, where="c.yaml")
+    return str(caught.value)
+
+
+def test_a_file_becomes_typed_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODWITNESS_TEST_TOKEN", "s3cret: {with} 'yaml' in it")
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        """
+        kernel: {strict: true, hierarchy: pids}
+        sinks:
+          collector:
+            type: otlp_http
+            endpoint: https://collector:4318
+            headers: {Authorization: "Bearer ${PODWITNESS_TEST_TOKEN}"}
+            fields:
+              - {events: [process.exec], exclude: [process.command_args]}
+            batch: {max_delay_seconds: 1}
+          terminal: {type: stdout, timestamps: true}
+        redaction: {patterns: ['--pin=(\\d+)']}
+        """,
+        encoding="utf-8",
+    )
+    settings = config.load(path)
+    assert settings.kernel == config.Kernel(strict=True, hierarchy="pids")
+    assert settings.sinks == {
+        "collector": config.OtlpHttp(
+            endpoint="https://collector:4318",
+            headers={"Authorization": "Bearer s3cret: {with} 'yaml' in it"},
+            fields=(config.FieldFilter(events=("process.exec",), exclude=("process.command_args",)),),
+            batch=config.Batch(max_delay_seconds=1.0),
+        ),
+        "terminal": config.Stdout(timestamps=True),
+    }
+    assert settings.redaction.patterns == (r"--pin=(\d+)",)
+
+
+def test_defaults_are_what_the_documentation_says() -> None:
+    settings = config.parse("sinks: {a: {type: fluent_forward}, b: {type: file}, c: {type: otlp_http}}", where="")
+    assert dict(flat(settings)) == {
+        "sinks.a.type": "fluent_forward",
+        "sinks.a.host": "localhost",
+        "sinks.a.port": 24224,
+        "sinks.a.tag": "podwitness",
+        "sinks.a.timeout_seconds": 10.0,
+        "sinks.a.ack_timeout_seconds": 60.0,
+        "sinks.b.type": "file",
+        "sinks.b.path": "/var/log/podwitness/events.jsonl",
+        "sinks.b.spans_path": None,
+        "sinks.b.max_bytes": 104857600,
+        "sinks.b.backups": 5,
+        "sinks.c.type": "otlp_http",
+        "sinks.c.endpoint": None,
+        "sinks.c.headers": {},
+        "sinks.c.compression": None,
+        "sinks.c.timeout_seconds": None,
+        "sinks.c.certificate": None,
+        "sinks.c.client_certificate": None,
+        "sinks.c.client_key": None,
+        "sinks.c.spans": True,
+        **{f"sinks.{sink}.{name}": value for sink in "abc" for name, value in EVERY_SINK.items()},
+        "kernel.lifecycle_ring_bytes": 8388608,
+        "kernel.activity_ring_bytes": 16777216,
+        "kernel.poll_milliseconds": 20,
+        "kernel.hierarchy": "auto",
+        "kernel.cgroup_root": "/sys/fs/cgroup",
+        "kernel.proc_root": "/proc",
+        "kernel.strict": False,
+        "kubernetes.mode": "auto",
+        "kubernetes.kubeconfig": None,
+        "kubernetes.context": None,
+        "kubernetes.node_name": None,
+        "kubernetes.cluster_name": None,
+        "kubernetes.labels.include": (),
+        "kubernetes.labels.exclude": (),
+        "kubernetes.annotations.include": (),
+        "kubernetes.annotations.exclude": (),
+        "process.arguments.max_bytes": 4096,
+        "process.arguments.max_total_bytes": 16384,
+        "process.max_processes": 32768,
+        "redaction.presets": True,
+        "redaction.patterns": (),
+        "telemetry.metrics_endpoint": None,
+        "telemetry.metrics_interval_seconds": 30.0,
+        "telemetry.log_fluentd": None,
+    }
+    assert config.parse(MINIMAL, where="").sinks["a"] == config.Stdout(timestamps=False)
+
+
+EVERY_SINK = {
+    "events.include": (),
+    "events.exclude": (),
+    "fields": (),
+    "batch.max_records": 2000,
+    "batch.max_bytes": 3500000,
+    "batch.max_delay_seconds": 0.2,
+    "queue.max_bytes": 33554432,
+    "queue.retry_initial_seconds": 0.5,
+    "queue.retry_max_seconds": 30.0,
+    "queue.shutdown_seconds": 5.0,
+}
+
+
+def flat(node: object, at: str = "") -> Iterator[tuple[str, object]]:
+    """Every setting with its path."""
+    if isinstance(node, msgspec.Struct):
+        if tag := node.__struct_config__.tag:
+            yield f"{at}type", tag
+        for name in node.__struct_fields__:
+            yield from flat(getattr(node, name), f"{at}{name}.")
+    elif isinstance(node, dict) and node:
+        for name, value in node.items():
+            yield from flat(value, f"{at}{name}.")
+    else:
+        yield at.rstrip("."), node
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sinks: {}\nkernl: {}", "c.yaml: unknown key kernl (did you mean kernel?)"),
+        (
+            "sinks: {}\nzzz: {}",
+            "c.yaml: unknown key zzz (known here: kernel, kubernetes, process, redaction, sinks, telemetry)",
+        ),
+        (
+            "sinks: {}\nkubernetes: {labels: {includ: []}}",
+            "c.yaml: kubernetes.labels: unknown key includ (did you mean include?)",
+        ),
+        (
+            "sinks: {}\nprocess: {arguments: {max_byte: 1}}",
+            "c.yaml: process.arguments: unknown key max_byte (did you mean max_bytes?)",
+        ),
+        (
+            "sinks: {loki: {type: stdout, timestmps: true}}",
+            "c.yaml: sinks.loki: unknown key timestmps (did you mean timestamps?)",
+        ),
+        (
+            "sinks: {loki: {type: stdout, port: 1}}",
+            "c.yaml: sinks.loki: unknown key port (known here: batch, events, fields, queue, timestamps, type)",
+        ),
+        (
+            "sinks: {a: {type: stdout}, loki: {type: file, batch: {max_record: 1}}}",
+            "c.yaml: sinks.loki.batch: unknown key max_record (did you mean max_records?)",
+        ),
+        (
+            "sinks: {loki: {type: file, fields: [{}, {inclde: [x]}]}}",
+            "c.yaml: sinks.loki.fields[1]: unknown key inclde (did you mean include?)",
+        ),
+        (
+            "sinks: {loki: {type: file, batch: {type: file}}}",
+            "c.yaml: sinks.loki.batch: unknown key type (known here: max_bytes, max_delay_seconds, max_records)",
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_place_and_a_suggestion(text: str, told: str) -> None:
+    assert complaint(text) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "sinks: {}\nprocess: {arguments: {max_bytes: 1.5}}",
+            "c.yaml: process.arguments.max_bytes: expected `int`, got `float`",
+        ),
+        ("sinks: {}\nprocess: {max_processes: 0}", "c.yaml: process.max_processes: expected `int` >= 1"),
+        (
+            "sinks: {a: {type: stdout, batch: {max_records: many}}}",
+            "c.yaml: sinks.a.batch.max_records: expected `int`, got `str`",
+        ),
+        ("sinks: {a: {type: fluent_forward, port: 65536}}", "c.yaml: sinks.a.port: expected `int` <= 65535"),
+        (
+            "sinks: {a: {type: stdout, batch: {max_delay_seconds: -1}}}",
+            "c.yaml: sinks.a.batch.max_delay_seconds: expected `float` > 0.0",
+        ),
+        (
+            "sinks: {a: {type: file, fields: [{include: [x, 1]}]}}",
+            "c.yaml: sinks.a.fields[0].include[1]: expected `str`, got `int`",
+        ),
+        ("sinks: {a: {type: file, events: x}}", "c.yaml: sinks.a.events: expected a mapping, got `str`"),
+        ("sinks: {a: 3}", "c.yaml: sinks.a: expected a mapping, got `int`"),
+        ("sinks: [a]", "c.yaml: sinks: expected a mapping, got a list"),
+        ("sinks: {}\nkernel:", "c.yaml: kernel: expected a mapping, got nothing"),
+        ("- a", "c.yaml: expected a mapping, got a list"),
+        ("", "c.yaml: expected a mapping, got nothing"),
+        ("sinks: {}\nkernel: {1: 2}", "c.yaml: kernel: a key is not text (put it between quotes)"),
+        ("sinks: {1: {type: stdout}}", "c.yaml: sinks: a key is not text (put it between quotes)"),
+        ("kernel: {}", "c.yaml: has no sinks"),
+        (
+            "sinks: {a: {timestamps: true}}",
+            "c.yaml: sinks.a: has no type (one of file, fluent_forward, otlp_http, stdout)",
+        ),
+        ("sinks: {a: {type: stdot}}", "c.yaml: sinks.a.type: cannot be stdot (did you mean stdout?)"),
+        (
+            "sinks: {a: {type: kafka}}",
+            "c.yaml: sinks.a.type: cannot be kafka (known here: file, fluent_forward, otlp_http, stdout)",
+        ),
+        ("sinks: {a: {type: 1}}", "c.yaml: sinks.a.type: expected `str`, got `int`"),
+        ("sinks: {}\nkernel: {hierarchy: pid}", "c.yaml: kernel.hierarchy: cannot be pid (did you mean pids?)"),
+        (
+            "sinks: {a: {type: otlp_http, compression: zstd}}",
+            "c.yaml: sinks.a.compression: cannot be zstd (known here: gzip, none)",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_its_place(text: str, told: str) -> None:
+    assert complaint(text) == told
+
+
+def test_a_variable_that_is_not_set_is_refused_with_the_place_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PODWITNESS_TEST_TOKEN", raising=False)
+    text = "sinks: {a: {type: file, fields: [{include: [x, '${PODWITNESS_TEST_TOKEN}']}]}}"
+    assert complaint(text) == (
+        "c.yaml: sinks.a.fields[0].include[1]: the environment has no PODWITNESS_TEST_TOKEN "
+        "(set it or write the value for ${PODWITNESS_TEST_TOKEN})"
+    )
+
+
+def test_the_value_of_a_variable_is_text_and_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODWITNESS_TEST_NAME", "${HOME}\n- 3")
+    text = "sinks: {}\nkubernetes: {cluster_name: 'x-${PODWITNESS_TEST_NAME}-$y'}"
+    assert config.parse(text, where="").kubernetes.cluster_name == "x-${HOME}\n- 3-$y"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sinks: {}\na: b: c", "c.yaml, line 2: is not YAML: mapping values are not allowed here"),
+        ("sinks: [", "c.yaml, line 1: is not YAML: expected the node content, but found '<stream end>'"),
+        ("sinks: !!python/object:os.system {}", "c.yaml, line 1: is not YAML: could not determine a constructor for"),
+        ("sinks: {}\n---\nsinks: {}", "c.yaml, line 2: is not YAML: but found another document"),
+        ("sinks: \x07", "c.yaml: is not YAML: unacceptable character"),
+        ("sinks: &a {b: *a}", "c.yaml: is nested too deeply, or an alias in it holds itself"),
+        ("[" * 5000, "c.yaml: is nested too deeply"),
+    ],
+)
+def test_what_is_not_yaml_is_refused_with_its_line(text: str, told: str) -> None:
+    assert complaint(text).startswith(told)
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    text = "sinks:\n  a: {type: stdout}\n  b: {type: stdout}\n  a: {type: file}"
+    assert complaint(text) == "c.yaml, line 4: is not YAML: the key a is there twice"
+
+
+def test_a_merged_key_may_be_overridden() -> None:
+    text = "sinks:\n  a: &a {type: file, path: /a, backups: 1}\n  b: {<<: *a, path: /b}"
+    assert config.parse(text, where="").sinks["b"] == config.File(path="/b", backups=1)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "c.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        config.load(path)
+    assert caught.value.where == str(path)
