@@ -1,0 +1,152 @@
+r"""Lines for people: `🚀 process default/xwing /usr/bin/curl https://ebpf.io`, as Tetragon's compact output.
+
+Called by the channel of the stdout sink. An observed program decides what stands in these lines, and they
+end in a terminal: whatever is not printable (control characters, line separators, what turns the direction
+of writing) is spelled out between quotes, so no program can colour, move or break a line. Lines are bounded;
+what the sink does not keep is not shown.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from exporter.config import Batch
+from exporter.encode.chunk import Chunk
+from exporter.model import Event, Keep, Kind, Payload, Process, Resource, Value
+from exporter.probes.names import signal_name
+from exporter.probes.times import iso
+
+SIGNS = {
+    "process.exec": ("🚀", "process"),
+    "process.fork": ("🌱", "fork"),
+    "process.exit": ("💥", "exit"),
+}
+"""Tetragon's sign and word for each event type; fork, which it does not show, has ours."""
+
+OTHER = "❓"
+
+SHOWN = 512
+"""Characters of the arguments, and of any other part of a line; the rest is cut, and `…` says so."""
+
+CODE, SIGNAL = "process.exit.code", "podwitness.process.exit.signal"
+BINARY, ARGUMENTS = "process.executable.path", "process.command_args"
+
+_WORD = re.compile(r'[^\s"]+')
+
+
+class TextEncoder:
+    """Events in, batches of lines out, in the order they came.
+
+    Args:
+        kinds: the event types that come.
+        keep: for each kind's name, whether an attribute is shown.
+        batch: when a batch is full.
+        node: what stands in the pod's place where there is none.
+        timestamps: begin each line with the event's time.
+    """
+
+    def __init__(
+        self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, node: str, *, timestamps: bool
+    ) -> None:
+        self._lines = {kind: _Line(kind, keep[kind.name], node) for kind in kinds}
+        self._chunk = Chunk(batch)
+        self._timestamps = timestamps
+
+    @property
+    def pending(self) -> int:
+        """Lines waiting for the batch to be full."""
+        return self._chunk.pending
+
+    def encode(self, events: Sequence[Event]) -> Iterator[Payload]:
+        """Add the events' lines to the batch, as far as the iterator is followed; gives each full batch."""
+        for event in events:
+            line = self._lines[event.kind](event)
+            if self._timestamps:
+                line = f"{iso(event.time)} ".encode() + line
+            if (full := self._chunk.add(line)) is not None:
+                yield full
+
+    def flush(self) -> Iterator[Payload]:
+        """The batch as it is; nothing when it is empty."""
+        if (payload := self._chunk.take()) is not None:
+            yield payload
+
+
+class _Line:
+    """The lines of one kind. Its parts are kept with the Resource and the process image they were made of."""
+
+    def __init__(self, kind: Kind, keep: Keep, node: str) -> None:
+        sign, word = SIGNS.get(kind.name, (OTHER, kind.name.rpartition(".")[2]))
+        self._start = f"{sign} {word:<7} ".encode()
+        self._kind = kind
+        self._keep = keep
+        self._node = node
+
+    def __call__(self, event: Event) -> bytes:
+        place = event.resource.fragments.get(self) or self._place(event.resource)
+        command = event.process.fragments.get(self)
+        if command is None:
+            command = self._command(event.process)
+        return b"%b%b%b%b\n" % (self._start, place, command, self._detail(event))
+
+    def _place(self, resource: Resource) -> bytes:
+        """`namespace/pod`; without a pod `node/container`; the node alone."""
+        known = {name: str(value) for name, value in resource.attributes.items() if self._keep(name)}
+        pod = [known[name] for name in ("k8s.namespace.name", "k8s.pod.name") if known.get(name)]
+        container = [known["container.id"][:12]] if known.get("container.id") else []
+        resource.fragments[self] = place = shown("/".join(pod or [self._node, *container])).encode()
+        return place
+
+    def _command(self, process: Process) -> bytes:
+        """The binary, and the arguments without argv[0]."""
+        known = {name: value for name, value in process.attributes.items() if self._keep(name)}
+        parts = [shown(str(known[BINARY]))] if BINARY in known else []
+        if isinstance(arguments := known.get(ARGUMENTS), tuple):
+            parts += _bounded(map(str, arguments[1:]))
+        process.fragments[self] = command = "".join(f" {part}" for part in parts).encode()
+        return command
+
+    def _detail(self, event: Event) -> bytes:
+        """What the event itself says; of an exit the signal, else the code."""
+        values = zip(self._kind.own, event.values, strict=True)
+        said = {name: value for name, value in values if value is not None and self._keep(name)}
+        if self._kind.name == "process.exit":
+            return _status(said)
+        return "".join(f" {part}" for part in _bounded(map(_plain, said.values()))).encode()
+
+
+def _status(said: Mapping[str, Value]) -> bytes:
+    if signal := said.get(SIGNAL):
+        return f" {signal_name(signal) if isinstance(signal, int) else shown(str(signal))}".encode()
+    return f" {shown(_plain(said[CODE]))}".encode() if CODE in said else b""
+
+
+def _plain(value: Value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _bounded(texts: Iterable[str]) -> Iterator[str]:
+    """Texts made safe, as many as there is room for; `…` for the rest."""
+    room = SHOWN
+    for text in texts:
+        if room <= 0:
+            yield "…"
+            return
+        part = shown(text, room)
+        room -= len(part) + 1
+        yield part
+
+
+def shown(text: str, limit: int = SHOWN) -> str:
+    r"""`text` for a terminal: as it is where it is one printable word, else quoted, `"\x1b[31m"`."""
+    cut = text[:limit]
+    rest = "…" if len(text) > limit else ""
+    if _WORD.fullmatch(cut) and cut.isprintable():
+        return cut + rest
+    escaped = "".join(map(_escape, cut))
+    return f'"{escaped[:limit]}{"…" if len(escaped) > limit else rest}"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
