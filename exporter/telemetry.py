@@ -88,13 +88,24 @@ class Ledger:
         return ", ".join([f"sent {self.sent[sink]}", *(drops or ["dropped 0"])])
 
 
-def log_to_fluentd(host: str, port: int) -> None:
-    """Send the agent's own log lines to Fluentd's `in_forward` as `podwitness.log`, by fluent-logger."""
-    from fluent.handler import FluentHandler, FluentRecordFormatter
+def log_to_fluentd(host: str, port: int) -> Callable[[], None]:
+    """Send the agent's own log lines to Fluentd's `in_forward` as `podwitness.log`, by fluent-logger.
+
+    fluent-logger's asynchronous sender: a Fluentd that hangs must not hold up the agent. Returns the function that
+    ends it.
+    """
+    from fluent.asynchandler import FluentHandler
+    from fluent.handler import FluentRecordFormatter
 
     handler = FluentHandler("podwitness.log", host=host, port=port, nanosecond_precision=True)
     handler.setFormatter(FluentRecordFormatter({"level": "%(levelname)s", "logger": "%(name)s"}))
     log.addHandler(handler)
+
+    def end() -> None:
+        log.removeHandler(handler)
+        handler.close()
+
+    return end
 
 
 def export_metrics(ledger: Ledger, *, endpoint: str, interval: float, resource: dict[str, str]) -> Callable[[], None]:

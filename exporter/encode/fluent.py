@@ -143,9 +143,10 @@ def _text_head(length: int) -> bytes:
     return Struct(">BI").pack(0xDB, length)
 
 
-def _image(process: Process, attributes: Attributes) -> bytes:
-    ids: Attributes = {"trace_id": process.trace_id.hex(), "span_id": process.span_id.hex()}
-    return _counted({name: value for name, value in ids.items() if value} | attributes)
+def _image(process: Process, attributes: Sequence[bytes]) -> bytes:
+    ids = {"trace_id": process.trace_id.hex(), "span_id": process.span_id.hex()}
+    known = {name: value for name, value in ids.items() if value}
+    return _join(((len(known) + len(attributes)).to_bytes(2, "big"), _pairs(known), *attributes))
 
 
 def _resource(attributes: Attributes) -> bytes:

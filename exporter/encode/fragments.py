@@ -17,28 +17,33 @@ class Encoding(NamedTuple):
     """The bytes of one wire format.
 
     `attribute` gives the encoder of one attribute of a log record for values of one type, `image` the ids
-    and the kept attributes of a process image, `resource` a Resource with these attributes, `text` a piece of
+    of a process image and its encoded attributes, `resource` a Resource with these attributes, `text` a piece of
     the body.
     """
 
     attribute: Callable[[str, type], Callable[[Any], bytes]]
-    image: Callable[[Process, Attributes], bytes]
+    image: Callable[[Process, Sequence[bytes]], bytes]
     resource: Callable[[Attributes], bytes]
     text: Callable[[str], bytes]
 
 
 class Image:
-    """Ids and attributes of a process image; kinds that carry the same names share it."""
+    """Ids and attributes of a process image; kinds that carry the same names share it.
 
-    def __init__(self, names: Sequence[str], encoding: Encoding) -> None:
+    `attribute` gives what is remembered of one attribute's values of one type: most processes have the same.
+    """
+
+    def __init__(self, names: Sequence[str], encoding: Encoding, attribute: Callable[[str, type], "Known"]) -> None:
         self._names = names
         self._encode = encoding.image
+        self._attribute = attribute
 
     def __call__(self, process: Process) -> bytes:
         """Make the fragment and leave it with the process."""
-        known = process.attributes
-        kept = {name: known[name] for name in self._names if known.get(name) is not None}
-        process.fragments[self] = data = self._encode(process, kept)
+        known, attribute = process.attributes, self._attribute
+        found = [(name, known[name]) for name in self._names if name in known]
+        parts = [attribute(name, type(value))[value] for name, value in found if value is not None]
+        process.fragments[self] = data = self._encode(process, parts)
         return data
 
 
@@ -82,20 +87,25 @@ class Known(dict[Value | None, bytes]):
 
     __slots__ = ("_encode", "_entries")
 
-    ENTRIES = 1024
-    ENTRY_BYTES = 160
+    ENTRIES = 2048
+    ENTRY_BYTES = 1536  # the names of all capabilities
 
     def __init__(self, encode: Callable[[Any], bytes], held: type) -> None:
         super().__init__()
         self._encode = encode
-        # 1 == 1.0 == True and 0.0 == -0.0: safe where all are of one type, but for floats and inside tuples.
-        self._entries = self.ENTRIES if held in (str, int, bool, type(None)) else 0
+        # 1 == 1.0 == True and 0.0 == -0.0: safe where all are of one type, but for floats and inside tuples, which
+        # therefore are remembered when they are of text only.
+        self._entries = self.ENTRIES if held in (str, int, bool, tuple, type(None)) else 0
 
     def __missing__(self, value: Value) -> bytes:
         data = self._encode(value)
-        if len(self) < self._entries and len(data) <= self.ENTRY_BYTES:
+        if len(self) < self._entries and len(data) <= self.ENTRY_BYTES and _is_safe(value):
             self[value] = data
         return data
+
+
+def _is_safe(value: Value | None) -> bool:
+    return not isinstance(value, tuple) or all(isinstance(item, str) for item in value)
 
 
 Row = tuple[tuple[Known, ...], tuple[Known, ...]]

@@ -13,7 +13,7 @@ from struct import Struct
 
 from exporter.config import Batch
 from exporter.encode import body
-from exporter.encode.fragments import Encoding, Place
+from exporter.encode.fragments import Encoding
 from exporter.encode.otlp_batch import Batches, Frame, Groups
 from exporter.encode.otlp_spans import FAILED, INTERNAL, LINK_FLAGS, SPAN_FLAGS, span_attributes
 from exporter.encode.otlp_values import LOG_TAG, RESOURCE_TAG, SPAN_TAG, attribute, encoder
@@ -39,13 +39,7 @@ class LogsEncoder:
     """
 
     def __init__(self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, version: str) -> None:
-        encoding = Encoding(
-            attribute=lambda name, held: encoder(LOG_TAG, name, held),
-            image=_image,
-            resource=_resource,
-            text=utf8,
-        )
-        self._shared = Shared(encoding)
+        self._shared = Shared(_encoding(LOG_TAG))
         self._record = {kind: _recorder(of) for kind, of in parts(kinds, keep, self._shared).items()}
         self._batches = Batches("logs", _frame(version), batch)
 
@@ -63,6 +57,11 @@ class LogsEncoder:
     def flush(self) -> Iterator[Payload]:
         """The batch as it is; nothing when it is empty."""
         return self._batches.flush()
+
+
+def _encoding(tag: bytes) -> Encoding:
+    """Protobuf, with `tag` before each attribute: log records and spans have different ones."""
+    return Encoding(attribute=lambda name, held: encoder(tag, name, held), image=_image, resource=_resource, text=utf8)
 
 
 def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
@@ -116,9 +115,8 @@ def _body_head(word: bytes) -> Callable[[int], bytes]:
     return make
 
 
-def _image(process: Process, attributes: Attributes) -> bytes:
-    ids = field(b"\x4a", process.trace_id) + field(b"\x52", process.span_id)
-    return ids + _attributes(LOG_TAG, attributes)
+def _image(process: Process, attributes: Sequence[bytes]) -> bytes:
+    return _join((field(b"\x4a", process.trace_id), field(b"\x52", process.span_id), *attributes))
 
 
 def _resource(attributes: Attributes) -> bytes:
@@ -156,7 +154,8 @@ class SpansEncoder:
 
     def __init__(self, keep: Keep, batch: Batch, version: str) -> None:
         self._keep = keep
-        self._place = Place(keep, _resource)
+        self._shared = Shared(_encoding(SPAN_TAG))
+        self._place = self._shared.place(keep)
         self._batches = Batches("traces", _frame(version), batch)
 
     @property
@@ -166,6 +165,7 @@ class SpansEncoder:
 
     def encode(self, spans: Sequence[Span]) -> Iterator[Payload]:
         """Add the spans to the batch, as far as the iterator is followed; gives each batch that is full."""
+        self._shared.count(len(spans))
         return self._batches.pack((self._resource(span), self._span(span)) for span in spans)
 
     def flush(self) -> Iterator[Payload]:
@@ -176,7 +176,8 @@ class SpansEncoder:
         return span.resource.fragments.get(self._place) or self._place(span.resource)
 
     def _span(self, span: Span) -> bytes:
-        process = span.process
+        process, attribute = span.process, self._shared.attribute
+        attributes = span_attributes(span, self._keep).items()
         return field(
             b"\x12",
             _join(
@@ -188,7 +189,7 @@ class SpansEncoder:
                     field(b"\x2a", utf8(span.name)),
                     b"\x30" + varint(INTERNAL),
                     _times(b"\x39", span.start, b"\x41", span.end),
-                    _attributes(SPAN_TAG, span_attributes(span, self._keep)),
+                    *[attribute(name, type(value))[value] for name, value in attributes],
                     *(_link(trace_id, span_id) for trace_id, span_id in process.links),
                     field(b"\x7a", b"\x18" + varint(FAILED)) if span.failed else b"",
                 )
@@ -201,5 +202,4 @@ _LINK_FLAGS = Struct("<cI").pack(b"\x35", LINK_FLAGS)
 
 
 def _link(trace_id: bytes, span_id: bytes) -> bytes:
-
     return field(b"\x6a", field(b"\x0a", trace_id) + field(b"\x12", span_id) + _LINK_FLAGS)

@@ -128,11 +128,11 @@ def _encoder(name: str, _held: type) -> Callable[[Any], bytes]:
     return lambda value: b"%b%b}," % (key, _json(_any_value(value)))
 
 
-def _image(process: Process, attributes: Attributes) -> bytes:
+def _image(process: Process, attributes: Sequence[bytes]) -> bytes:
     """Ids and attributes, the list left open; a comma after each attribute."""
     ids = {"traceId": process.trace_id, "spanId": process.span_id}
     members = b"".join(b'"%b":"%b",' % (k.encode(), v.hex().encode()) for k, v in ids.items() if v)
-    return members + b'"attributes":[' + b"".join(_json(item) + b"," for item in _key_values(attributes))
+    return members + b'"attributes":[' + b"".join(attributes)
 
 
 def _resource(attributes: Attributes) -> bytes:

@@ -57,7 +57,7 @@ class Shared:
 
     def image(self, names: tuple[str, ...]) -> Image:
         """The fragment of process images for the kinds that carry these names."""
-        return self._images.setdefault(names, Image(names, self.encoding))
+        return self._images.setdefault(names, Image(names, self.encoding, self.attribute))
 
     def line(self, pairs: tuple[tuple[str, str], ...], own: frozenset[str]) -> Line:
         """The body for the kinds that have these pairs."""

@@ -16,7 +16,7 @@ import re2
 
 from exporter.config import Redaction
 from exporter.errors import ConfigError
-from exporter.shape.presets import PRESETS, TRIGGER
+from exporter.shape.presets import PRESETS
 
 BLOT = "*****"
 
@@ -56,7 +56,7 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
         ConfigError: a pattern is not RE2.
     """
     presets = tuple(_pattern(preset) for preset in PRESETS) if settings.presets else ()
-    trigger = _pattern(TRIGGER)
+    matching = _which(PRESETS)
     # Under (?m) `^` and `$` are the ends of an argument: arguments stand one a line.
     patterns = tuple(
         _pattern(f"(?m){pattern}", where=f"{where}.patterns[{index}]")
@@ -68,7 +68,7 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
         # the argument.
         arguments = [argument.replace("\0", r"\x00") for argument in argv]
         text = "\0".join(arguments)
-        spans = list(_spans(presets, text)) if presets and trigger.search(text) else []
+        spans = list(_spans([presets[index] for index in matching(text)], text)) if presets else []
         if patterns:
             spans += _spans(patterns, "\n".join(arguments))
         return tuple(_blot(text, spans).split("\0")) if spans else argv
@@ -76,11 +76,24 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
     return redact
 
 
-def _pattern(pattern: str, *, where: str = "") -> Pattern:
+def _which(patterns: Sequence[str]) -> Callable[[str], Sequence[int]]:
+    """A function that names the patterns which match, all found in one pass over the text: mostly there are none."""
+    together = re2.Set.SearchSet(_options())
+    for pattern in patterns:
+        together.Add(pattern)
+    together.Compile()
+    return lambda text: together.Match(text) or ()
+
+
+def _options() -> object:
     options = re2.Options()
     options.log_errors = False  # it would write to stderr; we raise
+    return options
+
+
+def _pattern(pattern: str, *, where: str = "") -> Pattern:
     try:
-        return cast(Pattern, re2.compile(pattern, options))
+        return cast(Pattern, re2.compile(pattern, _options()))
     except re2.error as error:
         reason = error.args[0]
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason

@@ -7,15 +7,15 @@ means is said by its typedef in C (`cap_t`, `signal_t`, `str_len_t` …); `CONVE
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from exporter.errors import KernelError
 from exporter.model import Event, Field, Kind, RawSample, Value
 from exporter.probes.names import capabilities, signal_name
 from exporter.source.btf import Member, Types
 
-Raw = int | bytes
-Convert = Callable[[Raw], Value | None]
+Convert = Callable[[Any], Value | None]
 
 HEADER = ("kind", "pid", "time", "start_time", "exec_id", "cgroup", "sequence")
 _FORMATS = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q"} | {
@@ -40,14 +40,25 @@ TAIL = ("str_len_t", "argv_len_t")
 """Typedefs of members that are the length of a string behind the struct."""
 
 
+Row = tuple[Any, ...]
+"""The members of one struct in their order: int, or bytes for `char[]`."""
+
+
 class _Plan(NamedTuple):
-    """How one kind is taken apart: its struct, then (index, typedef, name) of what is wanted."""
+    """How one kind is taken apart: into a row, of which come the event's own values and the process table's facts."""
 
     kind: Kind
-    unpack: struct.Struct
-    own: tuple[tuple[int, Convert | None], ...]
-    facts: tuple[tuple[int, Convert | None, str], ...]
-    tail: tuple[tuple[int, str, str], ...]
+    unpack: Callable[[bytes], Row]
+    own: Callable[[Row], tuple[Value | None, ...]]
+    facts: Callable[[Row, bytes], dict[str, Value]] | None
+
+
+class _Wanted(NamedTuple):
+    """A member of the row and what becomes of it."""
+
+    at: int
+    convert: Convert | None
+    name: str
 
 
 class Decoder:
@@ -65,45 +76,58 @@ class Decoder:
 
         Raises KernelError for a sample of a kind that was not declared: objects and agent are of different versions.
         """
-        return [self._event(sample, offset, observed) for sample in samples]
-
-    def _event(self, sample: RawSample, offset: int, observed: int) -> Event:
-        data = sample.data
-        plan = self._plans.get(int.from_bytes(data[:4], "little"))
-        if plan is None:
-            raise KernelError(f"sent a sample of unknown kind {data[:4].hex()}", where=f"ring {sample.ring}")
-        raw = plan.unpack.unpack_from(data)
-        _kind, pid, time, start_time, exec_id, cgroup, _sequence = raw[:7]
-        return Event(
-            plan.kind,
-            f"{self._boot_id}-{sample.ring_id:x}-{sample.position:x}",
-            time,
-            pid,
-            start_time,
-            exec_id,
-            cgroup,
-            tuple([convert(raw[index]) if convert else raw[index] for index, convert in plan.own]),
-            _facts(plan, raw, data) if plan.facts or plan.tail else None,
-            time + offset,
-            observed,
-        )
+        plans, events = self._plans, []
+        uid, uid_ring = "", -1  # nearly all samples of a batch come from one ring
+        for ring, ring_id, position, data in samples:
+            plan = plans.get(_number(data)[0])
+            if plan is None:
+                raise KernelError(f"sent a sample of unknown kind {data[:4].hex()}", where=f"ring {ring}")
+            if ring_id != uid_ring:
+                uid, uid_ring = f"{self._boot_id}-{ring_id:x}-", ring_id
+            kind, unpack, own, facts = plan
+            raw = unpack(data)
+            time = raw[2]
+            event = Event(kind, f"{uid}{position:x}", time, raw[1], raw[3], raw[4], raw[5], own(raw))
+            if facts is not None:
+                event.facts = facts(raw, data)
+            event.time = time + offset
+            event.observed = observed
+            events.append(event)
+        return events
 
 
-def _facts(plan: _Plan, raw: tuple[Raw, ...], data: bytes) -> dict[str, Value]:
-    """What the process table takes, strings included."""
-    facts: dict[str, Value] = {}
-    for index, convert, name in plan.facts:
-        value = convert(raw[index]) if convert else raw[index]
-        if value is not None:
-            facts[name] = value  # type: ignore[assignment]  # bytes only ever come with a converter
-    at = plan.unpack.size
-    for index, typedef, name in plan.tail:
-        end = at + int(raw[index])
-        if typedef == "argv_len_t":
-            facts |= arguments(name, data[at:end])
-        elif end > at:
-            facts[name] = text(data[at:end])
-        at = end
+_number = struct.Struct("<I").unpack_from
+
+
+def _own(wanted: Sequence[_Wanted]) -> Callable[[Row], tuple[Value | None, ...]]:
+    """A function from a row to `Event.values`; picking is all there is to it where no typedef wants more."""
+    indexes = [one.at for one in wanted]
+    if len(indexes) > 1 and not any(one.convert for one in wanted):
+        return itemgetter(*indexes)
+    return lambda row: tuple([one.convert(row[one.at]) if one.convert else row[one.at] for one in wanted])
+
+
+def _facts(
+    wanted: Sequence[_Wanted], tail: Sequence[tuple[int, str, str]], size: int
+) -> Callable[[Row, bytes], dict[str, Value]]:
+    """A function from a row and its sample to what the process table takes, strings included."""
+
+    def facts(row: Row, data: bytes) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for index, convert, name in wanted:
+            value = convert(row[index]) if convert else row[index]
+            if value is not None:
+                found[name] = value
+        at = size
+        for index, typedef, name in tail:
+            end = at + int(row[index])
+            if typedef == "argv_len_t":
+                found |= arguments(name, data[at:end])
+            elif end > at:
+                found[name] = text(data[at:end])
+            at = end
+        return found
+
     return facts
 
 
@@ -127,13 +151,18 @@ def _plan(kind: Kind, types: Types) -> _Plan:
         raise KernelError(f"struct {_c_name(kind)} does not begin with the header", where="type information")
     wanted = [(names.index(_known(field, names, kind)), members[names.index(field.c)], field) for field in kind.fields]
     tail = sorted((index, member.typedef, field.name) for index, member, field in wanted if member.typedef in TAIL)
-    plain = [(index, member, field) for index, member, field in wanted if member.typedef not in TAIL]
+    plain = [
+        (field.to, _Wanted(index, _converter(member), field.name))
+        for index, member, field in wanted
+        if member.typedef not in TAIL
+    ]
+    layout = struct.Struct(_format(members, types.size(_c_name(kind))))
+    facts = [one for to, one in plain if to != "event"]
     return _Plan(
         kind,
-        struct.Struct(_format(members, types.size(_c_name(kind)))),
-        tuple((index, _converter(member)) for index, member, field in plain if field.to == "event"),
-        tuple((index, _converter(member), field.name) for index, member, field in plain if field.to != "event"),
-        tuple(tail),
+        layout.unpack_from,
+        _own([one for to, one in plain if to == "event"]),
+        _facts(facts, tail, layout.size) if facts or tail else None,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from exporter.config import Redaction
 from exporter.errors import ConfigError
 from exporter.shape import redact
-from exporter.shape.presets import PRESETS, TRIGGER
+from exporter.shape.presets import PRESETS
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 AWS = "AKIAIOSFODNN7EXAMPLE"
@@ -290,16 +290,10 @@ def test_nothing_is_added_but_the_blot(argv: tuple[str, ...]) -> None:
 
 
 @given(ARGV)
-def test_an_argv_that_does_not_pull_the_trigger_holds_nothing_for_any_preset(argv: tuple[str, ...]) -> None:
+def test_the_one_look_for_all_presets_misses_none(argv: tuple[str, ...]) -> None:
     text = "\0".join(argument.replace("\0", r"\x00") for argument in argv)
-    if not re2.search(TRIGGER, text):
-        assert not [preset for preset in PRESETS if _groups_taken(preset, text)]
-
-
-def _groups_taken(preset: str, text: str) -> bool:
-    pattern = re2.compile(preset)
-    groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
-    return any(match.span(group) != (-1, -1) for match in pattern.finditer(text) for group in groups)
+    matching = {index for index, preset in enumerate(PRESETS) if re2.search(preset, text)}
+    assert set(redact._which(PRESETS)(text)) == matching
 
 
 @pytest.mark.parametrize(

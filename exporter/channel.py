@@ -1,0 +1,154 @@
+"""One sink's way: its choice of events, its encoders, its outbox.
+
+The agent hands every channel the same events; what one sink leaves out or cannot take never touches another.
+`open_channel` is the literal table from a sink's settings to the stages that serve it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from exporter import __version__, config
+from exporter.encode.fluent import FluentEncoder
+from exporter.encode.otlp import LogsEncoder, SpansEncoder
+from exporter.encode.otlp_json import LogsJsonEncoder, SpansJsonEncoder
+from exporter.encode.text import TextEncoder
+from exporter.errors import ConfigError
+from exporter.model import Event, Keep, Kind, Payload, Span
+from exporter.shape import fields, select
+from exporter.sink.delivery import Outbox
+from exporter.sink.transports import open_transport
+from exporter.telemetry import Ledger, log
+
+Item = TypeVar("Item", contravariant=True)  # noqa: PLC0105  # Event or Span
+
+
+class Encoder(Protocol[Item]):
+    """Events or spans in, full batches out; `flush` gives what is left."""
+
+    @property
+    def pending(self) -> int:
+        """Records taken in and not given out."""
+
+    def encode(self, items: Sequence[Item], /) -> Iterator[Payload]:
+        """Take items in; a Payload each time a batch is full."""
+
+    def flush(self) -> Iterator[Payload]:
+        """What has been taken in and not given out."""
+
+
+class Channel:
+    """From events to a sink's outbox, in batches bounded in records, bytes and time."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: config.Sink,
+        wanted: frozenset[str],
+        encoders: tuple[Encoder[Event], Encoder[Span] | None],
+        outbox: Outbox,
+        ledger: Ledger,
+    ) -> None:
+        """`wanted` are the event types the sink selects."""
+        self.name, self._wanted, self._outbox, self._ledger = name, wanted, outbox, ledger
+        self._logs, self._spans = encoders
+        self._delay = settings.batch.max_delay_seconds
+        self._since = 0.0  # when the oldest of what is pending came in
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._outbox.start()
+
+    def take(self, events: Sequence[Event], spans: Sequence[Span], now: float) -> None:
+        """Select, encode, and queue the batches that are full or old; `now` in monotonic seconds."""
+        if events or spans:
+            chosen = self._select(events)
+            if not self._pending():
+                self._since = now
+            self._encode(self._logs, chosen)
+            if self._spans is not None and spans:
+                self._ledger.offer(self.name, len(spans))
+                self._encode(self._spans, spans)
+        if self._pending() and now - self._since >= self._delay:
+            self.flush()
+
+    def flush(self) -> None:
+        """Queue what is pending."""
+        self._put(self._logs.flush())
+        if self._spans is not None:
+            self._put(self._spans.flush())
+
+    def close(self) -> None:
+        """Queue what is pending and drain the outbox, for as long as its settings say."""
+        self.flush()
+        self._outbox.close()
+
+    def _pending(self) -> int:
+        return self._logs.pending + (self._spans.pending if self._spans is not None else 0)
+
+    def _select(self, events: Sequence[Event]) -> Sequence[Event]:
+        self._ledger.offer(self.name, len(events))
+        chosen = [event for event in events if event.kind.name in self._wanted]
+        self._ledger.drop(self.name, "shape", "not selected", len(events) - len(chosen), intentional=True)
+        return chosen
+
+    def _encode(self, encoder: Encoder[Item], items: Sequence[Item]) -> None:
+        """Encode all; one that cannot be encoded is dropped and counted: data never ends the agent."""
+        done = 0
+        while done < len(items):
+            before, put = encoder.pending, 0
+            try:
+                for payload in encoder.encode(items[done:]):
+                    put += payload.records
+                    self._outbox.put(payload)
+                return
+            except Exception:
+                log.exception("sink %s: an event cannot be encoded; please report this", self.name)
+                self._ledger.drop(self.name, "encode", "internal error", 1)
+                done += put + encoder.pending - before + 1
+
+    def _put(self, payloads: Iterable[Payload]) -> None:
+        for payload in payloads:
+            self._outbox.put(payload)
+
+
+def open_channel(
+    name: str, settings: config.Sink, kinds: Sequence[Kind], node: str, ledger: Ledger, *, where: str
+) -> Channel:
+    """The channel of the sink that the settings call `name`.
+
+    Raises:
+        ConfigError: a glob that matches nothing, an address or a file that cannot be used.
+    """
+    wanted = select.compile(settings.events, kinds, where=f"{where}.events")
+    keep = fields.compile(settings.fields, kinds, where=f"{where}.fields")
+    encoders = _encoders(settings, kinds, keep, node)
+    try:
+        transport = open_transport(settings, environ=os.environ, version=__version__)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"{where}.{error.where}", hint=error.hint) from error
+    outbox = Outbox(name, transport, settings.queue, ledger)
+    return Channel(name, settings, wanted, encoders, outbox, ledger)
+
+
+def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> None:
+    """What `open_channel` would refuse of the choice of events and fields; touches no file and no network."""
+    select.compile(settings.events, kinds, where=f"{where}.events")
+    fields.compile(settings.fields, kinds, where=f"{where}.fields")
+
+
+def _encoders(
+    settings: config.Sink, kinds: Sequence[Kind], keep: Mapping[str, Keep], node: str
+) -> tuple[Encoder[Event], Encoder[Span] | None]:
+    batch = settings.batch
+    match settings:
+        case config.OtlpHttp():
+            spans = SpansEncoder(keep["span"], batch, __version__) if settings.spans else None
+            return LogsEncoder(kinds, keep, batch, __version__), spans
+        case config.File():
+            json_spans = SpansJsonEncoder(keep["span"], batch, __version__) if settings.spans_path else None
+            return LogsJsonEncoder(kinds, keep, batch, __version__), json_spans
+        case config.FluentForward():
+            return FluentEncoder(kinds, keep, batch, settings.tag), None
+        case config.Stdout():
+            return TextEncoder(kinds, keep, batch, node, timestamps=settings.timestamps), None

@@ -1,0 +1,72 @@
+"""What the body of an OTLP/HTTP answer says: a partial success, or the reason of an error.
+
+Called by otlp_http for each answer. The generated classes are imported only when there is something to read
+with them: the usual answer, "all accepted", has two known forms and costs neither the time nor the memory.
+All text is the receiver's: it is cut, and made printable for the log.
+"""
+
+from exporter.model import Delivery, Signal
+
+MAX_TEXT = 200
+
+ALL_ACCEPTED = (b"", b"\n\x00")
+"""An empty response message, and one with an empty partial_success, as the Collector writes it."""
+
+
+def accepted(signal: Signal, body: bytes | None, content_type: str) -> Delivery:
+    """The delivery for a 200 with this body (None: too long to be read)."""
+    if body in ALL_ACCEPTED:
+        return Delivery("accepted")
+    try:
+        rejected, text = _partial_success(signal, body, content_type)
+    except ValueError:
+        # Servers that are no OTLP receivers also say 200: a proxy's login page, a JSON API.
+        kind = printable(content_type) or "no content type"
+        return Delivery("accepted", f"HTTP 200, but the answer is no OTLP response ({kind}); is it the endpoint?")
+    return Delivery("accepted", printable(text), rejected=max(rejected, 0))
+
+
+def _partial_success(signal: Signal, body: bytes | None, content_type: str) -> tuple[int, str]:
+    """How many records were rejected, and why; ValueError where the body is no such message."""
+    if body is None:
+        raise ValueError("no OTLP response is that long")
+    from google.protobuf import json_format, message
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    logs, traces = ExportLogsServiceResponse(), ExportTraceServiceResponse()
+    response = logs if signal == "logs" else traces
+    try:
+        if content_type.partition(";")[0].strip().lower() == "application/json":
+            json_format.Parse(body, response, ignore_unknown_fields=True)
+        else:
+            response.ParseFromString(body)
+    except (message.DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("no OTLP response") from error
+    rejected = logs.partial_success.rejected_log_records or traces.partial_success.rejected_spans
+    return rejected, response.partial_success.error_message
+
+
+def message(body: bytes) -> str:
+    """The reason in an error's body: of a google.rpc.Status where it is one, else the text itself.
+
+    Loki sends a Status under any content type, so the body alone decides.
+    """
+    if not body:
+        return ""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    status = Status()
+    try:
+        status.ParseFromString(body)
+    except DecodeError:
+        return printable(body)
+    return printable(status.message) or printable(body)
+
+
+def printable(text: str | bytes) -> str:
+    """The first 200 characters fit for one line of a log."""
+    if isinstance(text, bytes):
+        text = text[: MAX_TEXT * 4].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT]).strip()

@@ -1,0 +1,65 @@
+"""The running agent on this machine: start to first line, memory after a minute, CPU while nothing happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+PODWITNESS = str(Path(sys.executable).with_name("podwitness"))
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Live(NamedTuple):
+    """What was measured; seconds, MiB, and per cent of one core."""
+
+    start_seconds: float
+    rss_mib: float
+    idle_percent: float
+    kubernetes: bool
+
+
+def measure(build: Path, kubeconfig: Path | None, seconds: float) -> Live:
+    """Run the agent for `seconds`, with the pod watch on where there is a cluster."""
+    mode = f'{{mode: "on", kubeconfig: {kubeconfig}, node_name: bench}}' if kubeconfig else '{mode: "off"}'
+    settings = build / "bench.yaml"
+    settings.write_text(
+        f"kubernetes: {mode}\nsinks:\n  terminal: {{type: stdout}}\n"
+        f"  file: {{type: file, path: {build}/bench-events.jsonl}}\n"
+        "  otlp: {type: otlp_http, endpoint: 'http://127.0.0.1:9'}\n"
+    )
+    began = time.monotonic()
+    agent = subprocess.Popen(
+        [PODWITNESS, "run", "--config", str(settings)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        start = _first_line(agent, began)
+        used = _cpu(agent.pid)
+        time.sleep(seconds)  # the measurement itself: what the agent uses while this machine is left alone
+        idle = (_cpu(agent.pid) - used) / seconds * 100
+        return Live(start, _rss(agent.pid), idle, kubeconfig is not None)
+    finally:
+        agent.send_signal(signal.SIGINT)
+        agent.communicate()
+
+
+def _first_line(agent: subprocess.Popen[bytes], began: float) -> float:
+    """Something happens all the time until the agent tells of it."""
+    assert agent.stdout is not None
+    os.set_blocking(agent.stdout.fileno(), False)
+    while not agent.stdout.read(1):
+        assert agent.poll() is None, "the agent did not start; run it by hand to see why"
+        subprocess.run(["/bin/true"], check=True)
+    return time.monotonic() - began
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _rss(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024

@@ -1,0 +1,144 @@
+"""The same events through our pipeline and through opentelemetry-sdk's own, each in a fresh process.
+
+Run as `python -m tests.bench.pipelines ours|sdk activity|lives COUNT PORT`; prints one JSON object with the CPU time
+(user and system, all threads) from the first byte of the ring to the last acknowledgement.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from exporter import config
+from exporter.agent import Pipeline
+from exporter.enrich.cgroups import Hierarchy, Tree
+from exporter.enrich.resources import Resources
+from exporter.model import Event
+from exporter.source.btf import Types
+from exporter.source.rings import RingReader
+from exporter.telemetry import Ledger
+from tests.bench import synthetic
+
+BUILD = Path("build")
+_OFFSET = 1_795_000_000 * 10**9
+_CHUNK = 4096
+
+
+class Source:
+    """What the pipeline asks of a source: layouts and the boot's id."""
+
+    def __init__(self, types: dict[str, Types]) -> None:
+        self.types, self.boot_id = types, "0" * 32
+
+
+def pipeline(port: int, ledger: Ledger) -> tuple[Pipeline, dict[str, Types]]:
+    """Ours, with one OTLP/HTTP sink."""
+    types = {
+        "process": synthetic.process_types(),
+        "open": synthetic.open_types(BUILD),
+        "snapshot": _snapshot_types(),
+    }
+    settings = config.Config(
+        sinks={"otlp": config.OtlpHttp(endpoint=f"http://127.0.0.1:{port}", queue=config.Queue(shutdown_seconds=60))},
+        kubernetes=config.Kubernetes(
+            mode="off",
+            node_name="node-1",
+            labels=config.Globs(("app.kubernetes.io/*",)),
+            annotations=config.Globs(("example.com/*",)),
+        ),
+        process=config.Process(max_processes=100_000),
+    )
+    tree = Tree(Hierarchy("v2", Path("/nonexistent"), None))
+    resources = Resources(
+        {"host.name": "node-1", "os.type": "linux"}, synthetic.pods(), tree, settings.kubernetes, True
+    )
+    return Pipeline(settings, Source(types), resources, ledger, where="bench", kinds=synthetic.KINDS), types  # type: ignore[arg-type]
+
+
+def _snapshot_types() -> Types:
+    from exporter.source.libbpf import Object
+    from exporter.source.programs import objects_directory
+
+    return Types(Object(objects_directory() / "snapshot.bpf.o").btf())
+
+
+def rings(scenario: str, count: int, types: dict[str, Types]) -> tuple[RingReader, RingReader | None]:
+    """(what is measured, what must have happened before)."""
+    if scenario == "activity":
+        return synthetic.ring("activity", synthetic.activity(count)), synthetic.ring(
+            "lifecycle", synthetic.processes(types["process"])
+        )
+    return synthetic.ring("lifecycle", synthetic.lives(types["process"], count)), None
+
+
+def ours(scenario: str, count: int, port: int) -> dict[str, float]:
+    """From ring to acknowledgement."""
+    ledger = Ledger()
+    line, types = pipeline(port, ledger)
+    measured, before = rings(scenario, count, types)
+    if before:
+        line.process(before.read(10_000), _OFFSET, time.time_ns())
+    began = time.process_time_ns()
+    while samples := measured.read(_CHUNK):
+        line.process(samples, _OFFSET, time.time_ns())
+        measured.acknowledge()
+    line.close()
+    used = time.process_time_ns() - began
+    sent, offered = ledger.sent["otlp"], ledger.offered["otlp"]
+    assert sent == offered, ledger.summary()
+    return {"cpu_us": used / 1000, "records": sum(ledger.seen.values())}
+
+
+def sdk(scenario: str, count: int, port: int) -> dict[str, float]:
+    """The same events, decoded and enriched beforehand and not counted, through the SDK's own pipeline."""
+    from opentelemetry._logs import LogRecord, SeverityNumber
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+    from opentelemetry.sdk.resources import Resource
+
+    events = _enriched(scenario, count, port)
+    exporter = OTLPLogExporter(endpoint=f"http://127.0.0.1:{port}/v1/logs", compression=Compression.Gzip)
+    provider = LoggerProvider(Resource(events[0].resource.attributes))
+    provider.add_log_record_processor(
+        BatchLogRecordProcessor(exporter, max_queue_size=4096, max_export_batch_size=1000)
+    )
+    logger = provider.get_logger("podwitness")
+    began = time.process_time_ns()
+    for at in range(0, len(events), 1000):
+        for event in events[at : at + 1000]:
+            logger.emit(
+                LogRecord(
+                    timestamp=event.time,
+                    observed_timestamp=event.observed,
+                    severity_number=SeverityNumber(event.kind.severity),
+                    body="bench",
+                    attributes=event.attributes(),
+                    event_name=event.kind.event_name,
+                )
+            )
+        provider.force_flush()
+    provider.shutdown()
+    return {"cpu_us": (time.process_time_ns() - began) / 1000, "records": len(events)}
+
+
+def _enriched(scenario: str, count: int, port: int) -> list[Event]:
+    """The events as the encoders get them."""
+    line, types = pipeline(port, Ledger())
+    measured, before = rings(scenario, count, types)
+    events: list[Event] = []
+    for reader in (before, measured):
+        while reader and (samples := reader.read(_CHUNK)):
+            found = line.decode(samples, _OFFSET, time.time_ns())
+            for event in found:
+                line.table.apply(event)
+            events += found if reader is measured else []
+    line.close()
+    return events
+
+
+if __name__ == "__main__":
+    which, scenario, count, port = sys.argv[1:]
+    result = {"ours": ours, "sdk": sdk}[which](scenario, int(count), int(port))
+    sys.stdout.write(json.dumps(result))

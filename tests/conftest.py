@@ -1,0 +1,86 @@
+"""What tests of every stage share: the real servers, and the two marks that need more than Python.
+
+A server that this machine cannot have, or a kernel that we may not touch, skips the tests that need
+it, each by name and with the reason at the end of the run. CI sets REQUIRE_PEERS=1 and
+REQUIRE_KERNEL=1, which make the same a failure.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.peers import builds
+from tests.peers.collector import Collector
+from tests.peers.kube import ApiServer, Etcd
+
+
+@pytest.fixture(scope="session")
+def collector_binary() -> Path:
+    """The OpenTelemetry Collector."""
+    return _peer(builds.collector)
+
+
+@pytest.fixture
+def collector(collector_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A running Collector of this test's own."""
+    collector = Collector(collector_binary, tmp_path_factory.mktemp("collector"))
+    collector.start()
+    yield collector
+    collector.stop()
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """A running etcd."""
+    etcd = Etcd(_peer(builds.etcd), tmp_path_factory.mktemp("etcd"))
+    etcd.start()
+    yield etcd
+    etcd.stop()
+
+
+@pytest.fixture(scope="session")
+def apiserver(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A running kube-apiserver, one for all tests: make objects under names of your own."""
+    apiserver = ApiServer(_peer(builds.kube_apiserver), etcd, tmp_path_factory.mktemp("apiserver"))
+    apiserver.start()
+    yield apiserver
+    apiserver.stop()
+
+
+def _peer(build: Callable[[], Path]) -> Path:
+    try:
+        return build()
+    except builds.PeerUnavailableError as error:
+        reason = str(error)
+    return _absent("PEERS", reason)
+
+
+def _absent(what: str, reason: str) -> NoReturn:
+    """Skip the test at hand, or fail it where CI promised that `what` is there."""
+    if os.environ.get(f"REQUIRE_{what}") == "1":
+        pytest.fail(f"REQUIRE_{what}=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests with the mark `kernel` load real BPF programs."""
+    if item.get_closest_marker("kernel") is None:
+        return
+    if os.geteuid() != 0:
+        _absent("KERNEL", "loading BPF programs needs root")
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        _absent("KERNEL", "this kernel has no BTF at /sys/kernel/btf/vmlinux")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every skipped test: pytest itself folds them into one line a reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section(f"{len(skipped)} not run here")
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
