@@ -84,18 +84,38 @@ struct {
 	__type(value, struct ring_counts);
 } counts SEC(".maps");
 
+/* Shared with the reader, which maps it: it says when it goes to sleep for longer than its usual poll. */
+struct reader {
+	__u32 asleep;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct reader);
+} reader SEC(".maps");
+
 #define WAKE_BYTES 65536
 #define RING_HEADER_BYTES 8
 
 /*
  * Wake the reader when this record crosses a 64 KiB boundary of the producer position, not for every event: a wake-up
- * costs more than reading the record. The reader polls every 20 ms besides.
+ * costs more than reading the record. While events come the reader polls besides; when none come it sleeps, and
+ * the first one wakes it.
  */
 static __always_inline __u64 wake_flag(void *ring, __u64 bytes)
 {
+	__u32 key = 0;
+	struct reader *state = bpf_map_lookup_elem(&reader, &key);
 	__u64 at = bpf_ringbuf_query(ring, BPF_RB_PROD_POS);
 	__u64 end = at + ((bytes + RING_HEADER_BYTES + 7) & ~7ULL);
 
+	if (state && state->asleep) {
+		state->asleep = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
 	return (at ^ end) / WAKE_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 

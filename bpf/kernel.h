@@ -34,6 +34,10 @@ enum {
 	BPF_RB_PROD_POS = 3,
 };
 
+enum {
+	BPF_F_MMAPABLE = 1 << 10,
+};
+
 #include <bpf/bpf_helpers.h>
 
 #include <bpf/bpf_core_read.h>

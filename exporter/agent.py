@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from exporter import probes
-from exporter.channel import open_channel
+from exporter.channel import Channel, open_channel
 from exporter.config import Config
 from exporter.enrich.cgroups import Hierarchy, Tree, choose, parse
 from exporter.enrich.host import host_attributes, node_name
@@ -22,12 +22,12 @@ from exporter.enrich.pods import PodIndex
 from exporter.enrich.processes import ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Traces
-from exporter.model import Event, Kind, RawSample
+from exporter.model import Event, Kind, RawSample, Span
 from exporter.shape import redact
 from exporter.source.decode import Decoder, arguments
 from exporter.source.programs import Cgroups, Kernel, Seen
 from exporter.source.recording import Recorder, Recording
-from exporter.telemetry import Ledger, export_metrics, log, log_to_fluentd
+from exporter.telemetry import ALL_SINKS, Ledger, export_metrics, log, log_to_fluentd
 
 PROGRAMS = tuple(dict.fromkeys(kind.program for kind in probes.KINDS))
 _SYNC_SECONDS = 1.0  # the first events wait this long for the pods, in the rings
@@ -59,30 +59,46 @@ class Pipeline:
             config.process,
             ledger,
         )
-        self._channels = [
-            open_channel(name, sink, kinds, node, ledger, where=f"{where}: sinks.{name}")
-            for name, sink in config.sinks.items()
-        ]
+        self._channels: list[Channel] = []
+        with ExitStack() as opened:  # one that cannot be opened closes the others
+            for name, sink in config.sinks.items():
+                channel = open_channel(name, sink, kinds, node, ledger, where=f"{where}: sinks.{name}")
+                opened.callback(channel.close)
+                self._channels.append(channel)
+            opened.pop_all()
         for channel in self._channels:
             channel.start()
 
     def seed(self, seen: Sequence[Seen], offset: int, observed: int) -> None:
         """The processes that were there before."""
-        events = self._snapshot.decode([one.sample for one in seen], offset, observed)
-        for event, one in zip(events, seen, strict=True):
+        events, fault = [], None
+        for one in seen:
+            try:
+                (event,) = self._snapshot.decode([one.sample], offset, observed)
+            except Exception as error:
+                fault = error
+                continue
             if event.facts is not None and one.arguments:
                 event.facts |= arguments("args", one.arguments)
+            events.append(event)
         self.table.seed(events)
+        if fault:
+            self.ledger.note("process.snapshot_undecodable", len(seen) - len(events))
+            log.warning("%d processes of the snapshot cannot be decoded: %s", len(seen) - len(events), fault)
 
     def process(self, samples: Sequence[RawSample], offset: int, observed: int) -> None:
         """One reading of the rings through all stages; call it also with no samples, for what waits to be sent."""
         self._resources.refresh()
-        events = self.decode(samples, offset, observed)
-        spans = [span for span in map(self.table.apply, events) if span]
+        events, spans = self._enrich(self.decode(samples, offset, observed))
         now = time.monotonic()
         for channel in self._channels:
             channel.take(events, spans, now)
         self.table.forget()
+
+    @property
+    def pending(self) -> bool:
+        """Whether an event waits for its batch, or an ended process for the rings to pass its end."""
+        return self.table.pending or any(channel.pending for channel in self._channels)
 
     def close(self) -> None:
         """Send what is left; each sink for as long as its settings allow, all at once."""
@@ -97,17 +113,42 @@ class Pipeline:
         try:
             events = self._decoder.decode(samples, offset, observed)
         except Exception:
-            events = [event for sample in samples for event in self._decode_one(sample, offset, observed)]
+            events = self._decode_each(samples, offset, observed)
         self.ledger.see(event.kind.name for event in events)
         return events
 
-    def _decode_one(self, sample: RawSample, offset: int, observed: int) -> list[Event]:
-        try:
-            return self._decoder.decode([sample], offset, observed)
-        except Exception as error:
-            log.warning("a sample cannot be decoded: %s", error)
-            self.ledger.drop("all", "decode", "undecodable", 1)
-            return []
+    def _decode_each(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
+        events, fault = list[Event](), None
+        for sample in samples:
+            try:
+                events += self._decoder.decode([sample], offset, observed)
+            except Exception as error:
+                fault = error
+        lost = len(samples) - len(events)
+        self.ledger.see(["unknown"] * lost)
+        self._drop("decode", "undecodable", lost, fault)
+        return events
+
+    def _enrich(self, events: Sequence[Event]) -> tuple[list[Event], list[Span]]:
+        told, spans, fault = list[Event](), list[Span](), None
+        for event in events:
+            try:
+                span = self.table.apply(event)
+            except Exception as error:
+                fault = error
+                continue
+            told.append(event)
+            if span:
+                spans.append(span)
+        self._drop("enrich", "internal error", len(events) - len(told), fault)
+        return told, spans
+
+    def _drop(self, stage: str, reason: str, count: int, fault: Exception | None) -> None:
+        """Events that no sink will see; one line for all of a reading: bad data must not flood the log."""
+        if fault:
+            self.ledger.drop(ALL_SINKS, stage, reason, count)
+            traceback = fault if reason == "internal error" else None  # else it is the data's fault, not ours
+            log.warning("%d events dropped, %s: %s", count, reason, fault, exc_info=traceback)
 
 
 class Node:
@@ -147,12 +188,14 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
         stack.callback(node.close)
         kernel = _open_kernel(config, hierarchy)
         stack.callback(kernel.close)
+        if config.telemetry.metrics_endpoint:
+            stack.callback(_metrics(config, ledger))  # ends after the sinks: the last numbers are the whole account
         pipeline = Pipeline(config, kernel, node.resources, ledger, where=where)
         stack.callback(pipeline.close)
-        if config.telemetry.metrics_endpoint:
-            stack.callback(_metrics(config, ledger))
         node.start()
-        pipeline.seed(kernel.snapshot(), kernel.offset(), time.time_ns())
+        seen = kernel.snapshot()
+        pipeline.seed(seen, kernel.offset(), time.time_ns())
+        log.info("watching %d processes and what they start; sinks: %s", len(seen), ", ".join(config.sinks))
         _follow(kernel, pipeline, stop, duration)
     return ledger
 
@@ -170,21 +213,20 @@ def _follow(kernel: Kernel, pipeline: Pipeline, stop: threading.Event, duration:
     end = time.monotonic() + duration if duration else None
     looked = 0.0
     while not stop.is_set() and (end is None or time.monotonic() < end):
-        kernel.wait()
-        _read(kernel, pipeline)
+        # Most looks find nothing on a quiet node; they must cost nothing.
+        if kernel.wait() or pipeline.pending:
+            _take(kernel, pipeline, kernel.read())
         if time.monotonic() - looked >= _LOSS_INTERVAL:
             looked = time.monotonic()
             _count_losses(kernel, pipeline.ledger)
-    while _read(kernel, pipeline):
-        pass
+    for samples in kernel.rest():
+        _take(kernel, pipeline, samples)
     _count_losses(kernel, pipeline.ledger)
 
 
-def _read(kernel: Kernel, pipeline: Pipeline) -> int:
-    samples = kernel.read()
+def _take(kernel: Kernel, pipeline: Pipeline, samples: Sequence[RawSample]) -> None:
     pipeline.process(samples, kernel.offset(), time.time_ns())
     kernel.acknowledge()
-    return len(samples)
 
 
 def _count_losses(kernel: Kernel, ledger: Ledger) -> None:
@@ -208,7 +250,6 @@ def _metrics(config: Config, ledger: Ledger) -> Callable[[], None]:
 def record(config: Config, path: Path, stop: threading.Event, duration: float | None = None) -> int:
     """Write what the kernel hands over to `path` until `stop` or `duration`; returns the number of samples."""
     end = time.monotonic() + duration if duration else None
-    count = 0
     with (
         closing(_open_kernel(config, _hierarchy(config))) as kernel,
         closing(Recorder(path, kernel)) as recorder,
@@ -216,15 +257,15 @@ def record(config: Config, path: Path, stop: threading.Event, duration: float | 
         recorder.snapshot(kernel.snapshot(), time.time_ns())
         while not stop.is_set() and (end is None or time.monotonic() < end):
             kernel.wait()
-            samples = kernel.read()
-            recorder.batch(samples, time.time_ns())
+            recorder.batch(kernel.read(), time.time_ns())
             kernel.acknowledge()
-            count += len(samples)
-    return count
+        for samples in kernel.rest():
+            recorder.batch(samples, time.time_ns())
+    return recorder.count
 
 
-def replay(config: Config, path: Path, *, where: str) -> Ledger:
-    """Send a recording through the whole pipeline, without root and without the kernel; returns the counts."""
+def replay(config: Config, path: Path, stop: threading.Event, *, where: str) -> Ledger:
+    """Send a recording, until `stop` is set, through the pipeline, without root and kernel; returns the counts."""
     ledger = Ledger()
     with ExitStack() as stack:
         recording = Recording(path)
@@ -235,6 +276,8 @@ def replay(config: Config, path: Path, *, where: str) -> Ledger:
         stack.callback(pipeline.close)
         node.start()
         for line in recording.lines():
+            if stop.is_set():
+                break
             if line.seen:
                 pipeline.seed(line.seen, recording.offset(), line.observed)
             pipeline.process(line.samples, recording.offset(), line.observed)

@@ -6,6 +6,7 @@ The agent hands every channel the same events; what one sink leaves out or canno
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from exporter import __version__, config
@@ -17,7 +18,7 @@ from exporter.errors import ConfigError
 from exporter.model import Event, Keep, Kind, Payload, Span
 from exporter.shape import fields, select
 from exporter.sink.delivery import Outbox
-from exporter.sink.transports import open_transport
+from exporter.sink.transports import check_transport, open_transport
 from exporter.telemetry import Ledger, log
 
 Item = TypeVar("Item", contravariant=True)  # noqa: PLC0105  # Event or Span
@@ -53,6 +54,7 @@ class Channel:
         self.name, self._wanted, self._outbox, self._ledger = name, wanted, outbox, ledger
         self._logs, self._spans = encoders
         self._delay = settings.batch.max_delay_seconds
+        ledger.offer(name, 0)  # a sink that gets nothing is in the summary too
         self._since = 0.0  # when the oldest of what is pending came in
 
     def start(self) -> None:
@@ -63,13 +65,13 @@ class Channel:
         """Select, encode, and queue the batches that are full or old; `now` in monotonic seconds."""
         if events or spans:
             chosen = self._select(events)
-            if not self._pending():
+            if not self.pending:
                 self._since = now
             self._encode(self._logs, chosen)
             if self._spans is not None and spans:
                 self._ledger.offer(self.name, len(spans))
                 self._encode(self._spans, spans)
-        if self._pending() and now - self._since >= self._delay:
+        if self.pending and now - self._since >= self._delay:
             self.flush()
 
     def flush(self) -> None:
@@ -83,7 +85,9 @@ class Channel:
         self.flush()
         self._outbox.close()
 
-    def _pending(self) -> int:
+    @property
+    def pending(self) -> int:
+        """Records waiting for their batch."""
         return self._logs.pending + (self._spans.pending if self._spans is not None else 0)
 
     def _select(self, events: Sequence[Event]) -> Sequence[Event]:
@@ -94,18 +98,21 @@ class Channel:
 
     def _encode(self, encoder: Encoder[Item], items: Sequence[Item]) -> None:
         """Encode all; one that cannot be encoded is dropped and counted: data never ends the agent."""
-        done = 0
+        done, dropped, fault = 0, 0, None
         while done < len(items):
             before, put = encoder.pending, 0
             try:
                 for payload in encoder.encode(items[done:]):
                     put += payload.records
                     self._outbox.put(payload)
-                return
-            except Exception:
-                log.exception("sink %s: an event cannot be encoded; please report this", self.name)
-                self._ledger.drop(self.name, "encode", "internal error", 1)
+                break
+            except Exception as error:
                 done += put + encoder.pending - before + 1
+                dropped, fault = dropped + 1, error
+        if fault:  # one line for all of a reading: bad data must not flood the log
+            self._ledger.drop(self.name, "encode", "internal error", dropped)
+            text = "sink %s: %d events or spans cannot be encoded and are dropped; please report this"
+            log.error(text, self.name, dropped, exc_info=fault)
 
     def _put(self, payloads: Iterable[Payload]) -> None:
         for payload in payloads:
@@ -123,18 +130,27 @@ def open_channel(
     wanted = select.compile(settings.events, kinds, where=f"{where}.events")
     keep = fields.compile(settings.fields, kinds, where=f"{where}.fields")
     encoders = _encoders(settings, kinds, keep, node)
-    try:
+    with _placed(where):
         transport = open_transport(settings, environ=os.environ, version=__version__)
-    except ConfigError as error:
-        raise ConfigError(error.what, where=f"{where}.{error.where}", hint=error.hint) from error
     outbox = Outbox(name, transport, settings.queue, ledger)
     return Channel(name, settings, wanted, encoders, outbox, ledger)
 
 
 def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> None:
-    """What `open_channel` would refuse of the choice of events and fields; touches no file and no network."""
+    """Raise what `open_channel` would; makes no file and touches no network."""
     select.compile(settings.events, kinds, where=f"{where}.events")
     fields.compile(settings.fields, kinds, where=f"{where}.fields")
+    with _placed(where):
+        check_transport(settings, environ=os.environ, version=__version__)
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """A transport knows only its own settings: say whose they are."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"{where}.{error.where}", hint=error.hint) from error
 
 
 def _encoders(

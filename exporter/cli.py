@@ -68,12 +68,13 @@ def run(path: Path, duration: float | None) -> None:
 @CONFIG
 @told
 def check(path: Path) -> None:
-    """Check a settings file as `run` would, without starting anything."""
+    """Check a settings file as `run` would, without starting anything; the kernel and the cluster are not asked."""
     settings = config.load(path)
     redact.compile(settings.redaction, where=f"{path}: redaction")
     for name, sink in settings.sinks.items():
         check_sink(sink, probes.KINDS, where=f"{path}: sinks.{name}")
-    click.echo(f"{path}: ok, {len(settings.sinks)} sinks: {', '.join(settings.sinks)}")
+    names = ", ".join(settings.sinks)
+    click.echo(f"{path}: ok, sinks: {names}" if names else f"{path}: ok, but it has no sinks")
 
 
 @main.command()
@@ -97,7 +98,7 @@ def record(path: Path, duration: float | None, output: Path) -> None:
 @told
 def replay(path: Path, recording: Path) -> None:
     """Send a recording through the whole pipeline; needs no root."""
-    _summarize(agent.replay(config.load(path), recording, where=str(path)))
+    _summarize(agent.replay(config.load(path), recording, _stop_on_signal(), where=str(path)))
 
 
 def _stop_on_signal() -> threading.Event:

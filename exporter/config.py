@@ -20,6 +20,7 @@ from exporter.explain import convert, place
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+RingBytes = Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)]
 
 
 class Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
@@ -36,12 +37,12 @@ class Globs(Closed, frozen=True):
 class Kernel(Closed, frozen=True):
     """The probes and the rings between kernel and agent."""
 
-    lifecycle_ring_bytes: Positive = 8 * 1024 * 1024
-    """Size of the ring for exec, fork, exit; a power of two. Holds about 10,000 execs while the agent is busy."""
-    activity_ring_bytes: Positive = 16 * 1024 * 1024
+    lifecycle_ring_bytes: RingBytes = 8 * 1024 * 1024
+    """Size of the ring for exec, fork, exit; a power of two. Holds about 6,000 process lives."""
+    activity_ring_bytes: RingBytes = 4 * 1024 * 1024
     """Size of the ring for files, network, DNS; a power of two."""
     poll_milliseconds: Positive = 20
-    """How often the rings are read without a wake-up: the age of an event at most, on an idle node."""
+    """How often the rings are read while something happens; when nothing does, the next event wakes the agent."""
     hierarchy: Literal["auto", "v2", "pids", "memory"] = "auto"
     """The cgroup hierarchy that names containers: v2 where it is the only one, else v1's `pids`, else `memory`."""
     cgroup_root: str = "/sys/fs/cgroup"
@@ -50,6 +51,16 @@ class Kernel(Closed, frozen=True):
     """The host's /proc, for the arguments of processes that were there before the agent."""
     strict: bool = False
     """Refuse to start when a probe cannot be attached, instead of running with the rest."""
+
+    def __post_init__(self) -> None:
+        """Refuse a size that the kernel would round up in silence: what is then read is no ring."""
+        for name in ("lifecycle_ring_bytes", "activity_ring_bytes"):
+            size: int = getattr(self, name)
+            if size & (size - 1):
+                larger = 1 << size.bit_length()
+                raise ValueError(
+                    f"{name} is {size}, which is no power of two; the next ones are {larger // 2} and {larger}"
+                )
 
 
 class Kubernetes(Closed, frozen=True):

@@ -8,11 +8,18 @@ encoding it); `export_metrics` lets opentelemetry-sdk read the ledger once an in
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 log = logging.getLogger("podwitness")
+
+_PATIENCE = 3.0  # seconds, at the end, for log lines that wait for Fluentd
+
+
+ALL_SINKS = "*"
+"""The `sink` of what is dropped before there is one way for each."""
 
 
 class Drop(NamedTuple):
@@ -28,7 +35,7 @@ class Ledger:
     """Counts of the events' way through the agent; safe to use from any thread.
 
     For each sink: offered = sent + dropped + what is still queued. `seen` counts events read, `lost` what the
-    kernel could not hand over.
+    kernel could not hand over; what is seen and not dropped for all sinks is offered to each, and spans besides.
     """
 
     def __init__(self) -> None:
@@ -76,33 +83,41 @@ class Ledger:
         with self._lock:
             parts = [f"seen {sum(self.seen.values())}"]
             parts += [f"lost {count} in ring {ring}" for ring, count in sorted(self.lost.items()) if count]
+            parts += self._drops(ALL_SINKS)
             parts += [f"{sink}: {self._fate(sink)}" for sink in sorted(self.offered)]
         return "; ".join(parts)
 
     def _fate(self, sink: str) -> str:
-        drops = [
+        return ", ".join([f"sent {self.sent[sink]}", *(self._drops(sink) or ["dropped 0"])])
+
+    def _drops(self, sink: str) -> list[str]:
+        return [
             f"dropped {count} ({drop.stage}: {drop.reason}{', as configured' if drop.intentional else ''})"
             for drop, count in sorted(self.dropped.items())
             if drop.sink == sink
         ]
-        return ", ".join([f"sent {self.sent[sink]}", *(drops or ["dropped 0"])])
 
 
 def log_to_fluentd(host: str, port: int) -> Callable[[], None]:
     """Send the agent's own log lines to Fluentd's `in_forward` as `podwitness.log`, by fluent-logger.
 
-    fluent-logger's asynchronous sender: a Fluentd that hangs must not hold up the agent. Returns the function that
-    ends it.
+    fluent-logger's asynchronous sender, its queue a circle: a Fluentd that hangs must not hold up the agent. Returns
+    the function that ends it, after a few seconds at most.
     """
     from fluent.asynchandler import FluentHandler
     from fluent.handler import FluentRecordFormatter
 
-    handler = FluentHandler("podwitness.log", host=host, port=port, nanosecond_precision=True)
+    handler = FluentHandler("podwitness.log", host=host, port=port, nanosecond_precision=True, queue_circular=True)
     handler.setFormatter(FluentRecordFormatter({"level": "%(levelname)s", "logger": "%(name)s"}))
     log.addHandler(handler)
 
     def end() -> None:
         log.removeHandler(handler)
+        # fluent-logger would wait for as long as it takes to send, or not to send, each line.
+        waiting, deadline = handler.sender._queue, time.monotonic() + _PATIENCE
+        while not waiting.empty() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        handler.sender.close(flush=False)
         handler.close()
 
     return end

@@ -76,7 +76,7 @@ def test_defaults_are_what_the_documentation_says() -> None:
         "sinks.c.spans": True,
         **{f"sinks.{sink}.{name}": value for sink in "abc" for name, value in EVERY_SINK.items()},
         "kernel.lifecycle_ring_bytes": 8388608,
-        "kernel.activity_ring_bytes": 16777216,
+        "kernel.activity_ring_bytes": 4194304,
         "kernel.poll_milliseconds": 20,
         "kernel.hierarchy": "auto",
         "kernel.cgroup_root": "/sys/fs/cgroup",

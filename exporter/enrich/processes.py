@@ -56,6 +56,11 @@ class ProcessTable:
         """Images held now."""
         return len(self._images)
 
+    @property
+    def pending(self) -> bool:
+        """Whether `forget` has something to do."""
+        return bool(self._ended or self._passed)
+
     def seed(self, snapshot: Iterable[Event]) -> None:
         """Take in the processes that were there before; what the probes already told of is newer and stays."""
         for event in sorted(snapshot, key=lambda seen: seen.start_time):

@@ -59,6 +59,29 @@ class File:
             file.close()
 
 
+def check(settings: config.File) -> None:
+    """Raise ConfigError where `File` would, as far as can be known without making a file."""
+    for setting, path in (("path", settings.path), ("spans_path", settings.spans_path)):
+        if path is not None and (obstacle := _obstacle(Path(path))):
+            raise ConfigError(f"{path} cannot be written: {obstacle}", where=setting)
+
+
+def _obstacle(path: Path) -> str:
+    """Why `path` cannot be opened, or made, for writing; empty where it can."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            return "not a regular file"
+        existing = path
+        while not existing.exists():
+            existing = existing.parent
+    except OSError as error:
+        return error.strerror or str(error)
+    if existing != path and not existing.is_dir():
+        return os.strerror(errno.ENOTDIR)
+    wanted = os.R_OK | os.W_OK if existing == path else os.W_OK | os.X_OK
+    return "" if os.access(existing, wanted) else os.strerror(errno.EACCES)
+
+
 class _Lines:
     """One file with its older generations `.1`, `.2` and so on."""
 

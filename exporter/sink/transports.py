@@ -1,8 +1,9 @@
-"""Which transport a sink's settings ask for; the agent calls this once for each sink, at start."""
+"""Which transport a sink's settings ask for; a channel asks once for each sink, at start or for `check`."""
 
 from collections.abc import Mapping
 
 from exporter import config
+from exporter.sink import file
 from exporter.sink.delivery import Transport
 from exporter.sink.file import File
 from exporter.sink.fluent_forward import FluentForward
@@ -25,3 +26,11 @@ def open_transport(settings: config.Sink, *, environ: Mapping[str, str], version
             return File(settings)
         case config.Stdout():
             return Stdout()
+
+
+def check_transport(settings: config.Sink, *, environ: Mapping[str, str], version: str) -> None:
+    """Raise what `open_transport` would; makes no file."""
+    if isinstance(settings, config.File):
+        file.check(settings)
+    else:
+        open_transport(settings, environ=environ, version=version).close()

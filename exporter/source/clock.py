@@ -7,6 +7,8 @@ events of a batch share one and clock adjustments are followed.
 import time
 from pathlib import Path
 
+from exporter.errors import KernelError
+
 _INTERVAL = 10 * 10**9
 
 
@@ -35,5 +37,11 @@ def _gap() -> tuple[int, int]:
 
 
 def boot_id(proc: Path) -> str:
-    """The kernel's random id of this boot, 32 hex digits."""
-    return (proc / "sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    """The kernel's random id of this boot, 32 hex digits. Raises KernelError where `proc` is no /proc."""
+    path = proc / "sys/kernel/random/boot_id"
+    try:
+        return path.read_text().strip().replace("-", "")
+    except OSError as error:
+        raise KernelError(
+            f"cannot be read: {error.strerror}", where=str(path), hint="kernel.proc_root names the host's /proc"
+        ) from error

@@ -66,9 +66,12 @@ class Decoder:
 
     def __init__(self, kinds: Iterable[Kind], types: Mapping[str, Types], boot_id: str) -> None:
         """`types` by program. Raises KernelError when a declaration names a member that its struct does not have."""
-        self._plans = {
-            types[kind.program].enumerator(f"{_c_name(kind)}_kind"): _plan(kind, types[kind.program]) for kind in kinds
-        }
+        self._plans = {}
+        for kind in kinds:
+            if kind.program not in types:
+                raise KernelError(f"of the program {kind.program} is missing", where="type information")
+            of = types[kind.program]
+            self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of)
         self._boot_id = boot_id
 
     def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from exporter.errors import KernelError
 
 _LOG_LINES = 12
+_WARN = 0  # enum libbpf_print_level
+_OWN_ERRORS = 4000  # libbpf's own numbers begin here
 
 
 class _MapInfo(ctypes.Structure):
@@ -27,6 +29,7 @@ _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "libbpf_set_print": (c_void_p, (_Print,)),
+    "libbpf_strerror": (c_int, (c_int, c_char_p, c_size_t)),
     "bpf_object__open_file": (c_void_p, (c_char_p, c_void_p)),
     "bpf_object__load": (c_int, (c_void_p,)),
     "bpf_object__close": (None, (c_void_p,)),
@@ -52,7 +55,9 @@ _messages: list[str] = []
 
 
 def _vprint(level: int, template: bytes, arguments: int) -> int:
-    """Libbpf's print callback: keep the text for the error that follows; the verifier's log comes this way too."""
+    """Libbpf's print callback: keep warnings for the error that follows; the verifier's log comes this way too."""
+    if level != _WARN:
+        return 0
     buffer = ctypes.create_string_buffer(1 << 20)
     _libc().vsnprintf(buffer, c_size_t(len(buffer)), c_char_p(template), c_void_p(arguments))
     _messages.append(buffer.value.decode("utf-8", "replace"))
@@ -85,14 +90,23 @@ def _fail(what: str, where: str, code: int) -> KernelError:
     """KernelError for errno `code`, with what libbpf and the verifier had to say and what to do about it."""
     hints = {
         errno.EPERM: "run as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN on kernels that ask for it)",
-        errno.ENOENT: "build the programs with `make setup`",
+        errno.ENOENT: "this kernel has no such hook",
         errno.ESRCH: "this kernel has no such hook",
     }
     lines = [line for text in _messages for line in text.splitlines() if line.strip()]
     said = "; ".join(lines[-_LOG_LINES:] if code != errno.EPERM else [])
+    _messages.clear()  # they belong to this error, not to the next one
     return KernelError(
-        f"{what}: {os.strerror(code)}" + (f": {said}" if said else ""), where=where, hint=hints.get(code, "")
+        f"{what}: {_strerror(code)}" + (f": {said}" if said else ""), where=where, hint=hints.get(code, "")
     )
+
+
+def _strerror(code: int) -> str:
+    if code < _OWN_ERRORS:
+        return os.strerror(code)
+    text = ctypes.create_string_buffer(256)
+    _lib().libbpf_strerror(code, text, len(text))
+    return text.value.decode("utf-8", "replace")
 
 
 class Object:
@@ -101,6 +115,8 @@ class Object:
     def __init__(self, path: Path) -> None:
         """Open `path` without touching the kernel. Raises KernelError when it is missing or no BPF object."""
         self._path, self._links = path, list[int]()
+        if not path.exists():
+            raise KernelError("is missing", where=str(path), hint="build the programs with `make setup`")
         _messages.clear()
         pointer = _lib().bpf_object__open_file(os.fsencode(path), None)
         if not pointer:
@@ -108,9 +124,12 @@ class Object:
         self._pointer: int = pointer
 
     def btf(self) -> bytes:
-        """The object's type information, raw."""
+        """The object's type information, raw. Raises KernelError when it has none."""
+        types = _lib().bpf_object__btf(self._pointer)
+        if not types:
+            raise KernelError("has no type information", where=str(self._path), hint="compile it with `clang -g`")
         size = c_uint32()
-        data = _lib().btf__raw_data(_lib().bpf_object__btf(self._pointer), byref(size))
+        data = _lib().btf__raw_data(types, byref(size))
         return ctypes.string_at(data, size.value)
 
     def set_constants(self, values: dict[str, bytes], offsets: dict[str, int]) -> None:

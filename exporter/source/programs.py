@@ -6,9 +6,8 @@ before and
 """
 
 import os
-import select
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from exporter import config, probes
 from exporter.errors import KernelError
 from exporter.model import RawSample, Ring
 from exporter.source import libbpf
+from exporter.source.bell import Bell
 from exporter.source.btf import Types
 from exporter.source.clock import BootClock, boot_id
 from exporter.source.decode import Decoder
@@ -23,7 +23,7 @@ from exporter.source.rings import RingReader
 
 RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
 SNAPSHOT = "snapshot"
-SHARED_MAPS = ("lifecycle", "activity", "counts")
+SHARED_MAPS = ("lifecycle", "activity", "counts", "reader")
 BTF = Path("/sys/kernel/btf/vmlinux")
 _READ_LIMIT = 4096  # samples of one ring at a time: bounds what is in memory between read and encode
 _LENGTH = struct.Struct("<Q")
@@ -66,7 +66,7 @@ class Kernel:
         self._constants = {"hierarchy": struct.pack("<I", number)}
         self._lost = dict.fromkeys(RINGS, 0)
         self._rings: list[RingReader] = []
-        self._epoll = select.epoll()
+        self._bell: Bell | None = None
 
     @classmethod
     def open(
@@ -101,7 +101,7 @@ class Kernel:
         for ring, size in sizes.items():
             fd = self._map(ring)
             self._rings.append(RingReader(ring, libbpf.map_id(fd), fd, size))
-            self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._bell = Bell(self._map("reader"), self._rings, self._settings.poll_milliseconds / 1000)
         observing = [name for name in self._objects if name != SNAPSHOT]
         for name in observing:
             for shared in SHARED_MAPS:
@@ -158,9 +158,9 @@ class Kernel:
         """Unix time minus boot time, in nanoseconds."""
         return self._clock.offset()
 
-    def wait(self) -> None:
-        """Until a producer wakes us, or the poll interval has passed."""
-        self._epoll.poll(self._settings.poll_milliseconds / 1000)
+    def wait(self) -> bool:
+        """Until something may have happened; whether there is anything to read."""
+        return self._bell is not None and self._bell.wait()
 
     def read(self) -> list[RawSample]:
         """What the rings hold; lifecycle before and after activity, so that no activity precedes its process."""
@@ -168,6 +168,15 @@ class Kernel:
         before = lifecycle.read(_READ_LIMIT)
         happened = activity.read(_READ_LIMIT)
         return before + lifecycle.read(_READ_LIMIT) + happened if happened else before
+
+    def rest(self) -> Iterator[list[RawSample]]:
+        """Readings, until all is read that the rings hold now: a busy node never stops writing."""
+        ends = [ring.written for ring in self._rings]
+        while any(ring.cursor < end for ring, end in zip(self._rings, ends, strict=True)):
+            before = [ring.cursor for ring in self._rings]
+            yield self.read()
+            if before == [ring.cursor for ring in self._rings]:
+                return  # what comes next is still in the making
 
     def acknowledge(self) -> None:
         """What was read is safe; the kernel may reuse the room."""
@@ -184,9 +193,11 @@ class Kernel:
 
     def close(self) -> None:
         """Detach the probes, unmap the rings; nothing stays in the kernel."""
+        if self._bell:
+            self._bell.close()
+            self._bell = None
         for ring in self._rings:
             ring.close()
         self._rings = []
-        self._epoll.close()
         for opened in self._objects.values():
             opened.close()

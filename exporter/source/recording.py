@@ -6,12 +6,13 @@ Made by `podwitness record`, read by `podwitness replay`. It holds arguments as 
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from exporter.errors import PodwitnessError, RecordingError
+from exporter.errors import KernelError, RecordingError
 from exporter.model import RawSample
 from exporter.source.btf import Types
 from exporter.source.programs import Kernel, Seen
@@ -19,10 +20,15 @@ from exporter.source.programs import Kernel, Seen
 FORMAT = "podwitness.recording/1"
 
 
-class Header(msgspec.Struct, frozen=True):
-    """First line: where and when, and the layouts of all that follows (BTF by program, base64)."""
+class Format(msgspec.Struct, frozen=True):
+    """What the first line of every version says: which one this is."""
 
     format: str
+
+
+class Header(Format, frozen=True):
+    """First line: where and when, and the layouts of all that follows (BTF by program, base64)."""
+
     boot_id: str
     offset: int
     btf: dict[str, bytes]
@@ -47,16 +53,16 @@ class Recorder:
             raise RecordingError(
                 str(error.strerror), where=str(path), hint="name a new file in a directory of yours"
             ) from error
-        self._file: BinaryIO = os.fdopen(fd, "wb")
+        self._path = str(path)
+        self._file = os.fdopen(fd, "wb", buffering=0)  # what a full disk refused must not be tried again by `close`
+        self.count = 0  # samples written
         self._encoder = msgspec.json.Encoder()
-        self._write(
-            Header(
-                FORMAT,
-                kernel.boot_id,
-                kernel.offset(),
-                {name: found.raw for name, found in kernel.types.items()},
-            )
-        )
+        btf = {name: found.raw for name, found in kernel.types.items()}
+        try:
+            self._write(Header(FORMAT, kernel.boot_id, kernel.offset(), btf))
+        except RecordingError:
+            self._file.close()
+            raise
 
     def snapshot(self, seen: list[Seen], observed: int) -> None:
         """The processes that were there at start."""
@@ -66,19 +72,19 @@ class Recorder:
         """One reading of the rings."""
         if samples:
             self._write(Line(observed, samples=samples))
+            self.count += len(samples)
 
     def close(self) -> None:
         """Everything is in the file afterwards."""
         self._file.close()
 
     def _write(self, line: Header | Line) -> None:
+        rest = memoryview(self._encoder.encode(line) + b"\n")
         try:
-            self._file.write(self._encoder.encode(line) + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise RecordingError(
-                str(error.strerror), where=self._file.name, hint="make room and record again"
-            ) from error
+            raise RecordingError(str(error.strerror), where=self._path, hint="make room and record again") from error
 
 
 class Recording:
@@ -87,18 +93,19 @@ class Recording:
     def __init__(self, path: Path) -> None:
         """Raises RecordingError when the file cannot be read or is no recording."""
         self._path = path
-        try:
-            self._file: BinaryIO = path.open("rb")
-            header = msgspec.json.decode(self._file.readline(), type=Header)
-            self.types = {name: Types(raw) for name, raw in header.btf.items()}
-        except OSError as error:
-            raise RecordingError(str(error.strerror), where=str(path)) from error
-        except (msgspec.DecodeError, PodwitnessError) as error:
-            raise RecordingError(
-                f"is no recording: {error}", where=f"{path}, line 1", hint="make one with `podwitness record`"
-            ) from error
-        if header.format != FORMAT:
-            raise RecordingError(f"has format {header.format}, this version reads {FORMAT}", where=str(path))
+        with ExitStack() as opened:
+            try:
+                self._file: BinaryIO = opened.enter_context(path.open("rb"))
+                header = _header(self._file.readline(), path)
+                self.types = {name: Types(raw) for name, raw in header.btf.items()}
+            except OSError as error:
+                raise RecordingError(str(error.strerror), where=str(path)) from error
+            except (msgspec.DecodeError, UnicodeDecodeError, KernelError) as error:
+                what = f"its {error.where} {error.what}" if isinstance(error, KernelError) else str(error)
+                raise RecordingError(
+                    f"is no recording: {what}", where=f"{path}, line 1", hint="make one with `podwitness record`"
+                ) from error
+            opened.pop_all()
         self.boot_id, self._offset = header.boot_id, header.offset
 
     def offset(self) -> int:
@@ -111,9 +118,17 @@ class Recording:
         for number, line in enumerate(self._file, start=2):
             try:
                 yield decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RecordingError(f"is damaged: {error}", where=f"{self._path}, line {number}") from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _header(line: bytes, path: Path) -> Header:
+    """The header of our version; another's may have other members, so its version is read first."""
+    found = msgspec.json.decode(line, type=Format).format
+    if found != FORMAT:
+        raise RecordingError(f"has format {found}, this version reads {FORMAT}", where=str(path))
+    return msgspec.json.decode(line, type=Header)

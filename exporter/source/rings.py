@@ -1,11 +1,11 @@
 """A BPF ring buffer read by mmap: the bytes of each sample and where it stood.
 
-The consumer page is mapped writable, the producer page and the data (mapped twice by the kernel, so that no record
-wraps) read-only. Headers are read one by one with aligned 32-bit loads, up to the first that is still being written,
-and
-only what lies before it is copied: copying first tears records. The read cursor is our own; the consumer position is
-only the acknowledgement, stored with one aligned 8-byte store. Relies on x86-64's memory order: loads are not
-reordered with loads, nor stores with stores (kernel/bpf/ringbuf.c has the acquire and release these pair with).
+The consumer page is mapped writable, the producer page and the data read-only; the data once, though the kernel
+offers it twice in a row: mapped pages count as the agent's memory. Headers are read one by one with aligned 32-bit
+loads, up to the first that is still being written, and only what lies before it is copied: copying first tears
+records. The read cursor is our own; the consumer position is only the acknowledgement, stored with one aligned
+8-byte store. Relies on x86-64's memory order: loads are not reordered with loads, nor stores with stores
+(kernel/bpf/ringbuf.c has the acquire and release these pair with).
 """
 
 import mmap
@@ -18,6 +18,7 @@ _PAGE = mmap.PAGESIZE
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _LENGTH = ~(_BUSY | _DISCARDED) & 0xFFFFFFFF
 _HEADER = 8
+_READ_BYTES = 4 * 1024 * 1024
 
 
 class RingReader:
@@ -31,7 +32,7 @@ class RingReader:
         self._mask = size - 1
         self._pages = (
             mmap.mmap(fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0),
-            mmap.mmap(fd, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE),
+            mmap.mmap(fd, _PAGE + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE),
         )
         self._consumer = memoryview(self._pages[0]).cast("Q")
         self._producer = memoryview(self._pages[1]).cast("Q")
@@ -39,12 +40,16 @@ class RingReader:
         self._data = memoryview(self._pages[1])[_PAGE:]
         self.cursor = self._consumer[0]
 
+    def has_more(self) -> bool:
+        """Whether the producer is past the cursor; costs next to nothing."""
+        return self._producer[0] > self.cursor
+
     def read(self, limit: int) -> list[RawSample]:
-        """At most `limit` samples that are complete, in the ring's order; never waits."""
+        """At most `limit` samples, about 4 MiB of them, that are complete, in the ring's order; never waits."""
         samples: list[RawSample] = []
-        cursor, mask, headers, data = self.cursor, self._mask, self._headers, self._data
+        cursor, mask, size, headers, data = self.cursor, self._mask, self._mask + 1, self._headers, self._data
         ring, ring_id = self.ring, self.ring_id
-        end = self._producer[0]
+        end = min(self._producer[0], cursor + _READ_BYTES)
         while cursor < end and len(samples) < limit:
             at = cursor & mask
             header = headers[at >> 2]
@@ -52,10 +57,18 @@ class RingReader:
                 break
             length = header & _LENGTH
             if not header & _DISCARDED:
-                samples.append(RawSample(ring, ring_id, cursor, bytes(data[at + _HEADER : at + _HEADER + length])))
+                start, stop = at + _HEADER, at + _HEADER + length
+                # A record that reaches the end of the ring goes on at its beginning.
+                whole = bytes(data[start:stop]) if stop <= size else bytes(data[start:]) + bytes(data[: stop - size])
+                samples.append(RawSample(ring, ring_id, cursor, whole))
             cursor += (length + _HEADER + 7) & ~7
         self.cursor = cursor
         return samples
+
+    @property
+    def written(self) -> int:
+        """Up to where producers have claimed room; what lies before it may still be in the making."""
+        return int(self._producer[0])
 
     def acknowledge(self) -> None:
         """Give everything read so far back to the kernel."""

@@ -21,14 +21,14 @@ class Live(NamedTuple):
     kubernetes: bool
 
 
-def measure(build: Path, kubeconfig: Path | None, seconds: float) -> Live:
-    """Run the agent for `seconds`, with the pod watch on where there is a cluster."""
+def measure(build: Path, kubeconfig: Path | None, port: int, seconds: float) -> Live:
+    """Run the agent for `seconds`, with the pod watch on where there is a cluster; `port` is an OTLP receiver's."""
     mode = f'{{mode: "on", kubeconfig: {kubeconfig}, node_name: bench}}' if kubeconfig else '{mode: "off"}'
     settings = build / "bench.yaml"
     settings.write_text(
         f"kubernetes: {mode}\nsinks:\n  terminal: {{type: stdout}}\n"
         f"  file: {{type: file, path: {build}/bench-events.jsonl}}\n"
-        "  otlp: {type: otlp_http, endpoint: 'http://127.0.0.1:9'}\n"
+        f"  otlp: {{type: otlp_http, endpoint: 'http://127.0.0.1:{port}'}}\n"
     )
     began = time.monotonic()
     agent = subprocess.Popen(

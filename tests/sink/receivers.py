@@ -168,7 +168,11 @@ class ForwardReceiver:
                     connection.recv(1)  # the client has begun; closing with the rest unread resets it
 
     def _converse(self, connection: socket.socket) -> None:
-        for tag, entries, option in _unpack(connection):
+        for tag, *rest in _unpack(connection):
+            if not isinstance(rest[0], bytes):  # Message mode, as fluent-logger writes it: time and record
+                self.messages.append(Message(tag, [rest[:2]], dict(*rest[2:]), self.connections))
+                continue
+            entries, option = rest
             self.messages.append(Message(tag, list(_entries(entries)), option, self.connections))
             reply = (self.replies.pop(0) if self.replies else ack)(option["chunk"])
             if reply is None:
@@ -184,7 +188,6 @@ def _unpack(connection: socket.socket) -> Iterator[Any]:
 
 
 def _entries(packed: bytes) -> Iterator[Any]:
-    assert isinstance(packed, bytes), "PackedForward wants bin"
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)
     yield from unpacker

@@ -1,0 +1,55 @@
+"""When to read: polls while events come, sleeps when none do, and is woken by the first.
+
+A wake-up costs a tenth of a millisecond of CPU, so there are few of them: the kernel wakes for each 64 KiB, the
+reader polls every 20 ms while something happens, and after some polls that found nothing it says in a word shared
+with the probes (`struct reader` in bpf/event.h) that it sleeps; the next event clears the word and wakes it. An event
+that read the word just before it was set waits for the end of the sleep: at most a quarter of a second.
+"""
+
+import mmap
+import select
+from collections.abc import Sequence
+
+from exporter.source.rings import RingReader
+
+_QUIET_POLLS = 5  # that find nothing before it sleeps
+_SLEEP_SECONDS = 0.25
+
+
+class Bell:
+    """Waits for the rings. `fd` is the map of `struct reader`, `poll_seconds` the interval while events come."""
+
+    def __init__(self, fd: int, rings: Sequence[RingReader], poll_seconds: float) -> None:
+        self._rings, self._poll_seconds = rings, poll_seconds
+        self._page = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._asleep = memoryview(self._page)[:4].cast("I")
+        self._quiet = 0
+        self._epoll = select.epoll()
+        for ring in rings:
+            self._epoll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
+
+    def wait(self) -> bool:
+        """Until something may have happened; whether there is anything to read."""
+        if self._quiet < _QUIET_POLLS:
+            self._epoll.poll(self._poll_seconds)
+        else:
+            self._sleep()
+        found = self._has_more()
+        self._quiet = 0 if found else self._quiet + 1
+        return found
+
+    def _sleep(self) -> None:
+        self._asleep[0] = 1
+        if not self._has_more():  # what came before the word was set has not seen it
+            self._epoll.poll(_SLEEP_SECONDS)
+        self._asleep[0] = 0
+
+    def _has_more(self) -> bool:
+        return any(ring.has_more() for ring in self._rings)
+
+    def close(self) -> None:
+        """Let go of the map and of epoll."""
+        self._asleep[0] = 0
+        self._asleep.release()
+        self._page.close()
+        self._epoll.close()

@@ -1,0 +1,1 @@
+"""The settings files that we ship."""

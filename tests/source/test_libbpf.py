@@ -1,0 +1,110 @@
+"""The binding of libbpf where something is wrong; what goes right is seen in tests/kernel."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import KernelError
+from exporter.source import libbpf
+from exporter.source.libbpf import Object
+from exporter.source.programs import objects_directory
+
+ENDLESS = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("raw_tracepoint/sched_process_exit") int endless(void *context) { for (;;) bpf_ktime_get_ns(); }
+char gpl[] SEC("license") = "GPL";
+"""
+NOWHERE = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("raw_tracepoint/no_such_tracepoint") int nowhere(void *context) { return 0; }
+char gpl[] SEC("license") = "GPL";
+"""
+
+
+def compiled(source: str, folder: Path, *flags: str) -> Path:
+    output = folder / "test.bpf.o"
+    include = "/usr/include/x86_64-linux-gnu"
+    command = [
+        "clang",
+        "-O2",
+        "-target",
+        "bpf",
+        "-mcpu=v3",
+        "-I",
+        include,
+        *flags,
+        "-x",
+        "c",
+        "-c",
+        "-",
+        "-o",
+        str(output),
+    ]
+    subprocess.run(command, input=source, text=True, check=True)
+    return output
+
+
+def test_a_missing_object_says_where_it_should_be_and_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(KernelError) as caught:
+        Object(tmp_path / "process.bpf.o")
+    assert str(caught.value) == f"{tmp_path}/process.bpf.o: is missing (build the programs with `make setup`)"
+
+
+@pytest.mark.parametrize("path", [Path("/bin/true"), Path(__file__), Path("/tmp")], ids=["ELF", "text", "folder"])
+def test_what_is_no_bpf_object_is_refused_in_libbpfs_words(path: Path) -> None:
+    with pytest.raises(KernelError, match=f"^{path}: cannot be opened: .*libbpf: ") as caught:
+        Object(path)
+    assert "Unknown error" not in str(caught.value)
+
+
+def test_an_object_without_type_information_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    opened = Object(compiled("int x;", tmp_path))
+    with pytest.raises(KernelError, match="has no type information"):
+        opened.btf()
+    opened.close()
+
+
+def test_an_unknown_map_is_named(tmp_path: Path) -> None:
+    opened = Object(compiled("int x;", tmp_path, "-g"))
+    with pytest.raises(KernelError, match="has no map lifecycle"):
+        opened.set_size("lifecycle", 4096)
+    opened.close()
+
+
+def test_closing_twice_does_no_harm() -> None:
+    opened = Object(objects_directory() / "process.bpf.o")
+    opened.close()
+    opened.close()
+
+
+def test_an_error_does_not_tell_the_story_of_the_one_before() -> None:
+    with pytest.raises(KernelError):
+        Object(Path("/bin/true"))
+    with pytest.raises(KernelError) as caught:
+        libbpf.lookup(-1, 0, 8)
+    assert str(caught.value) == "map fd -1: bpf_map_lookup_elem: Bad file descriptor"
+
+
+def test_what_is_no_map_has_no_id() -> None:
+    with pytest.raises(KernelError, match="map fd -1: bpf_obj_get_info_by_fd"):
+        libbpf.map_id(-1)
+
+
+@pytest.mark.kernel
+def test_a_program_that_the_verifier_refuses_is_an_error_with_the_verifiers_reason(tmp_path: Path) -> None:
+    opened = Object(compiled(ENDLESS, tmp_path, "-g"))
+    with pytest.raises(KernelError, match=r"cannot be loaded: Invalid argument: .*infinite loop"):
+        opened.load()
+    opened.close()
+
+
+@pytest.mark.kernel
+def test_a_hook_that_this_kernel_does_not_have_is_an_error_that_names_the_program(tmp_path: Path) -> None:
+    opened = Object(compiled(NOWHERE, tmp_path, "-g"))
+    opened.load()
+    with pytest.raises(KernelError, match=r"program nowhere cannot be attached: .*\(this kernel has no such hook\)"):
+        opened.attach()
+    opened.close()
