@@ -15,7 +15,7 @@ from typing import ParamSpec
 
 import click
 
-from exporter import __version__, agent, config, probes
+from exporter import __version__, commands, config, probes
 from exporter.channel import check_sink
 from exporter.errors import PodwitnessError
 from exporter.shape import redact
@@ -26,7 +26,7 @@ P = ParamSpec("P")
 CONFIG = click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),
     default=Path("/etc/podwitness/config.yaml"),
     show_default=True,
     help="The settings file.",
@@ -61,7 +61,7 @@ def main() -> None:
 def run(path: Path, duration: float | None) -> None:
     """Watch this node and send what happens to the sinks of the settings file."""
     settings = config.load(path)
-    _summarize(agent.run(settings, _stop_on_signal(), where=str(path), duration=duration))
+    _summarize(commands.run(settings, _stop_on_signal(), where=str(path), duration=duration))
 
 
 @main.command()
@@ -85,7 +85,7 @@ def check(path: Path) -> None:
 def record(path: Path, duration: float | None, output: Path) -> None:
     """Write what the kernel says to a file, for `replay`."""
     settings = config.load(path)
-    count = agent.record(settings, output, _stop_on_signal(), duration)
+    count = commands.record(settings, output, _stop_on_signal(), duration)
     click.echo(
         f"podwitness: {count} samples in {output}; it holds arguments as they were, secrets included",
         err=True,
@@ -94,11 +94,11 @@ def record(path: Path, duration: float | None, output: Path) -> None:
 
 @main.command()
 @CONFIG
-@click.argument("recording", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("recording", type=click.Path(path_type=Path, readable=False))
 @told
 def replay(path: Path, recording: Path) -> None:
     """Send a recording through the whole pipeline; needs no root."""
-    _summarize(agent.replay(config.load(path), recording, _stop_on_signal(), where=str(path)))
+    _summarize(commands.replay(config.load(path), recording, _stop_on_signal(), where=str(path)))
 
 
 def _stop_on_signal() -> threading.Event:

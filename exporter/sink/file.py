@@ -39,7 +39,8 @@ class File:
                 file.open()
             except OSError as error:
                 self.close()
-                raise ConfigError(f"{file.path} cannot be written: {error.strerror}", where=setting) from error
+                obstacle = _obstacle(file.path) or error.strerror
+                raise ConfigError(f"{file.path} cannot be written: {obstacle}", where=setting) from error
 
     def send(self, payload: Payload) -> Delivery:
         """Append the payload to its signal's file."""
