@@ -6,6 +6,8 @@ REQUIRE_KERNEL=1, which make the same a failure.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -48,6 +50,16 @@ def apiserver(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     apiserver.start()
     yield apiserver
     apiserver.stop()
+
+
+@pytest.fixture
+def anyone() -> Iterator[Path]:
+    """A folder of nobody's own, which pytest's are not."""
+    folder = Path(tempfile.mkdtemp(prefix="podwitness-"))
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def _peer(build: Callable[[], Path]) -> Path:
