@@ -23,6 +23,7 @@ typedef __u32 signal_t;	       /* signal number, 0: none */
 typedef __s32 exit_code_t;     /* exit status, -1: ended by a signal */
 typedef __u32 str_len_t;       /* length of a string behind the struct */
 typedef __u32 argv_len_t;      /* length of NUL-separated strings behind the struct */
+typedef __u8 cut_t;	       /* what is missing of a path: 0 nothing, 1 its beginning, 2 its end */
 typedef __u8 flag_t;	       /* yes or no */
 typedef __s32 device_number_t; /* major or minor number, -1: none */
 
@@ -57,6 +58,7 @@ enum hierarchy { v2_hierarchy, pids_hierarchy, memory_hierarchy };
 const volatile __u32 agent_tgid = 0;   /* the agent and its children are not observed */
 const volatile __u64 agent_cgroup = 0; /* nor its cgroup, where it has one of its own */
 const volatile enum hierarchy hierarchy = v2_hierarchy;
+const volatile __u64 wake_bytes = 65536; /* less where a ring is small */
 
 /* Sizes here are for the loader to change; the programs of all objects share the maps of this file. */
 struct {
@@ -97,12 +99,11 @@ struct {
 	__type(value, struct reader);
 } reader SEC(".maps");
 
-#define WAKE_BYTES 65536
 #define RING_HEADER_BYTES 8
 
 /*
- * Wake the reader when this record crosses a 64 KiB boundary of the producer position, not for every event: a wake-up
- * costs more than reading the record. While events come the reader polls besides; when none come it sleeps, and
+ * Wake the reader when this record crosses a boundary of 64 KiB in the producer position, not for every event: a
+ * wake-up costs more than reading the record. While events come the reader polls besides; when none come it sleeps, and
  * the first one wakes it.
  */
 static __always_inline __u64 wake_flag(void *ring, __u64 bytes)
@@ -116,7 +117,7 @@ static __always_inline __u64 wake_flag(void *ring, __u64 bytes)
 		state->asleep = 0;
 		return BPF_RB_FORCE_WAKEUP;
 	}
-	return (at ^ end) / WAKE_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return (at ^ end) / wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* Put a whole sample into a ring; `sample` begins with its header. */

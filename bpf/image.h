@@ -33,6 +33,7 @@ struct image {
 	device_number_t tty_major;
 	device_number_t tty_minor;
 	char comm[16];
+	__u32 pad;
 };
 
 static __always_inline void fill_ids(struct image *image, struct task_struct *task)
@@ -94,6 +95,7 @@ static __always_inline void fill_image(struct image *image, struct task_struct *
 	fill_rights(image, BPF_CORE_READ(task, cred));
 	fill_namespaces(image, BPF_CORE_READ(task, nsproxy));
 	fill_tty(image, task);
+	image->pad = 0;
 	__builtin_memset(image->comm, 0, sizeof(image->comm));
 	bpf_core_read_str(image->comm, sizeof(image->comm), &task->comm);
 }

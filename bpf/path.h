@@ -46,7 +46,7 @@ static __noinline __u32 write_names(struct text *text)
 		if (index >= PATH_NAMES)
 			break;
 		if (at > TEXT_BYTES - NAME_BYTES - 1 || at - start > PATH_BYTES - NAME_BYTES - 1) {
-			text->cut = 1;
+			text->cut = 2;
 			break;
 		}
 		/* The compiler knows the index is small and would drop the mask by which the verifier knows it too. */
@@ -130,8 +130,8 @@ static __noinline void note_cgroup(struct text *text, struct task_struct *task)
 	text->cut = 1;
 }
 
-/* `path` as text, seen from the root directory of `task`; returns its length, and whether it was cut in `cut`. */
-static __always_inline __u32 write_path(struct text *text, struct path *path, struct task_struct *task, flag_t *cut)
+/* `path` as text, seen from the root directory of `task`; returns its length, and what was cut in `cut`. */
+static __always_inline __u32 write_path(struct text *text, struct path *path, struct task_struct *task, cut_t *cut)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 
@@ -139,17 +139,17 @@ static __always_inline __u32 write_path(struct text *text, struct path *path, st
 	__u32 walked_cut = text->cut;
 	__u32 length = write_names(text);
 
-	*cut = walked_cut | text->cut;
+	*cut = text->cut == 2 ? 2 : walked_cut;
 	return length;
 }
 
-static __always_inline __u32 write_cgroup(struct text *text, struct task_struct *task, flag_t *cut)
+static __always_inline __u32 write_cgroup(struct text *text, struct task_struct *task, cut_t *cut)
 {
 	note_cgroup(text, task);
 	__u32 walked_cut = text->cut;
 	__u32 length = write_names(text);
 
-	*cut = walked_cut | text->cut;
+	*cut = text->cut == 2 ? 2 : walked_cut;
 	return length;
 }
 

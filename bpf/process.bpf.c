@@ -21,16 +21,21 @@ SAMPLE(process_exec)
 	str_len_t cwd;
 	str_len_t cgroup_path;
 	argv_len_t args;
-	flag_t binary_cut;
-	flag_t cwd_cut;
-	flag_t cgroup_cut;
+	cut_t binary_cut;
+	cut_t cwd_cut;
+	cut_t cgroup_cut;
 	__u8 pad;
 };
 
+/* The cloner is who called clone; with CLONE_PARENT, as container runtimes do it, the parent is another. */
 SAMPLE(process_fork)
 {
 	struct header header;
 	struct image image;
+	boot_ns_t cloner_start_time;
+	exec_id_t cloner_exec_id;
+	tgid_t cloner;
+	__u32 pad;
 };
 
 SAMPLE(process_exit)
@@ -123,8 +128,33 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	fill_header(&event.header, process_fork_kind, child);
 	fill_image(&event.image, child);
+	event.image.exec_count = 0; /* with CLONE_PARENT the child has its cloner's parent_exec_id */
+	event.cloner = BPF_CORE_READ(parent, tgid);
+	event.cloner_start_time = BPF_CORE_READ(parent, group_leader, start_boottime);
+	event.cloner_exec_id = BPF_CORE_READ(parent, group_leader, self_exec_id);
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
 	return 0;
+}
+
+/* Processes whose end was told: two threads that leave at once can both find that none is left. */
+struct life {
+	__u64 start_time;
+	__u64 pid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct life);
+	__type(value, __u8);
+} ended SEC(".maps");
+
+static __always_inline bool is_first_to_end(struct header *header)
+{
+	struct life life = {.start_time = header->start_time, .pid = header->pid};
+	__u8 told = 1;
+
+	return !bpf_map_update_elem(&ended, &life, &told, BPF_NOEXIST);
 }
 
 /* The process's wait status, as wait_task_zombie() has it. */
@@ -146,6 +176,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u32 status = wait_status(task);
 
 	fill_header(&event.header, process_exit_kind, task);
+	if (!is_first_to_end(&event.header))
+		return 0;
 	event.signal = status & 0x7f;
 	event.code = event.signal ? -1 : (status >> 8) & 0xff;
 	event.core_dumped = (status >> 7) & 1;

@@ -17,9 +17,9 @@ SAMPLE(process_snapshot)
 	str_len_t binary;
 	str_len_t cwd;
 	str_len_t cgroup_path;
-	flag_t binary_cut;
-	flag_t cwd_cut;
-	flag_t cgroup_cut;
+	cut_t binary_cut;
+	cut_t cwd_cut;
+	cut_t cgroup_cut;
 	__u8 pad[1];
 };
 

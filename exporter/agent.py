@@ -80,12 +80,19 @@ class Pipeline:
 
     def process(self, samples: Sequence[RawSample], offset: int, observed: int) -> None:
         """One reading of the rings through all stages; call it also with no samples, for what waits to be sent."""
-        self._resources.refresh()
+        self._refresh()
         events, spans = self._enrich(self.decode(samples, offset, observed))
         now = time.monotonic()
         for channel in self._channels:
             channel.take(events, spans, now)
         self.table.forget()
+
+    def _refresh(self) -> None:
+        try:
+            self._resources.refresh()
+        except Exception:  # a pod that we cannot make sense of must not end the agent
+            self.ledger.note("resources.not_refreshed")
+            log.exception("pods cannot be brought up to date; please report this")
 
     @property
     def pending(self) -> bool:

@@ -18,6 +18,7 @@ from exporter.errors import ConfigError
 from exporter.model import Event, Keep, Kind, Payload, Span
 from exporter.shape import fields, select
 from exporter.sink.delivery import Outbox
+from exporter.sink.file import check_shared
 from exporter.sink.transports import check_transport, open_transport
 from exporter.telemetry import Ledger, log
 
@@ -65,12 +66,13 @@ class Channel:
         """Select, encode, and queue the batches that are full or old; `now` in monotonic seconds."""
         if events or spans:
             chosen = self._select(events)
-            if not self.pending:
-                self._since = now
+            before = self.pending
             self._encode(self._logs, chosen)
             if self._spans is not None and spans:
                 self._ledger.offer(self.name, len(spans))
                 self._encode(self._spans, spans)
+            if not before or self.pending < before:  # what waits now came in now
+                self._since = now
         if self.pending and now - self._since >= self._delay:
             self.flush()
 
@@ -127,7 +129,7 @@ def open_channel(
     Raises:
         ConfigError: a glob that matches nothing, an address or a file that cannot be used.
     """
-    wanted = select.compile(settings.events, kinds, where=f"{where}.events")
+    wanted = select.compile(settings.events, kinds, where=f"{where}.events", none=_spans(settings))
     keep = fields.compile(settings.fields, kinds, where=f"{where}.fields")
     encoders = _encoders(settings, kinds, keep, node)
     with _placed(where):
@@ -138,10 +140,30 @@ def open_channel(
 
 def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> None:
     """Raise what `open_channel` would; makes no file and touches no network."""
-    select.compile(settings.events, kinds, where=f"{where}.events")
+    select.compile(settings.events, kinds, where=f"{where}.events", none=_spans(settings))
     fields.compile(settings.fields, kinds, where=f"{where}.fields")
     with _placed(where):
         check_transport(settings, environ=os.environ, version=__version__)
+
+
+def check_sinks(sinks: Mapping[str, config.Sink], *, where: str) -> None:
+    """Raise ConfigError where there is no sink, or two would write the same file."""
+    if not sinks:
+        hint = "`terminal: {type: stdout}` is one"
+        raise ConfigError("no sink: events would go nowhere", where=f"{where}: sinks", hint=hint)
+    with _placed(f"{where}: sinks"):
+        check_shared(sinks)
+
+
+def _spans(settings: config.Sink) -> bool:
+    """Whether the sink takes spans, so that it may go without events."""
+    match settings:
+        case config.OtlpHttp():
+            return settings.spans
+        case config.File():
+            return settings.spans_path is not None
+        case _:
+            return False
 
 
 @contextmanager
@@ -159,10 +181,10 @@ def _encoders(
     batch = settings.batch
     match settings:
         case config.OtlpHttp():
-            spans = SpansEncoder(keep["span"], batch, __version__) if settings.spans else None
+            spans = SpansEncoder(keep["span"], batch, __version__) if _spans(settings) else None
             return LogsEncoder(kinds, keep, batch, __version__), spans
         case config.File():
-            json_spans = SpansJsonEncoder(keep["span"], batch, __version__) if settings.spans_path else None
+            json_spans = SpansJsonEncoder(keep["span"], batch, __version__) if _spans(settings) else None
             return LogsJsonEncoder(kinds, keep, batch, __version__), json_spans
         case config.FluentForward():
             return FluentEncoder(kinds, keep, batch, settings.tag), None

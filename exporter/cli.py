@@ -1,11 +1,17 @@
 """The command line: `podwitness run | check | record | replay`.
 
-Errors of ours are printed as one line on stderr, exit code 1 (2 for wrong usage, as click has it). On SIGINT and
-SIGTERM the agent drains and sends what it has, then says in one line what became of the events.
+Errors of ours are printed as one line on stderr, exit code 1 (2 for wrong usage, as click has it). On SIGINT,
+SIGTERM and SIGHUP the agent drains and sends what it has, then says in one line what became of the events.
 """
 
-import logging
+# ruff: noqa: E402  # the first lines make an interrupt quiet that comes while the rest is imported
+import os
 import signal
+
+signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))  # until a command has begun what it must end
+
+import contextlib
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -16,10 +22,10 @@ from typing import ParamSpec
 import click
 
 from exporter import __version__, commands, config, probes
-from exporter.channel import check_sink
+from exporter.channel import check_sink, check_sinks
 from exporter.errors import PodwitnessError
 from exporter.shape import redact
-from exporter.telemetry import Ledger
+from exporter.telemetry import Ledger, log_to_stderr
 
 P = ParamSpec("P")
 
@@ -31,7 +37,21 @@ CONFIG = click.option(
     show_default=True,
     help="The settings file.",
 )
-DURATION = click.option("--duration", type=click.FloatRange(min=0, min_open=True), help="Stop after this many seconds.")
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Refuse what no clock reaches; click's range lets `nan` and `inf` through."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
+
+
+DURATION = click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=finite,
+    help="Stop after this many seconds.",
+)
 
 
 def told(command: Callable[P, None]) -> Callable[P, None]:
@@ -51,7 +71,7 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
 @click.version_option(__version__)
 def main() -> None:
     """Tell what every process in every pod on this node does, to OpenTelemetry and Fluentd."""
-    logging.basicConfig(format="podwitness: %(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    log_to_stderr()
 
 
 @main.command()
@@ -60,8 +80,8 @@ def main() -> None:
 @told
 def run(path: Path, duration: float | None) -> None:
     """Watch this node and send what happens to the sinks of the settings file."""
-    settings = config.load(path)
-    _summarize(commands.run(settings, _stop_on_signal(), where=str(path), duration=duration))
+    stop = _stop_on_signal("podwitness: sending what is left; again to end at once\n")
+    _summarize(commands.run(_settings(path), stop, where=str(path), duration=duration))
 
 
 @main.command()
@@ -69,12 +89,11 @@ def run(path: Path, duration: float | None) -> None:
 @told
 def check(path: Path) -> None:
     """Check a settings file as `run` would, without starting anything; the kernel and the cluster are not asked."""
-    settings = config.load(path)
+    settings = _settings(path)
     redact.compile(settings.redaction, where=f"{path}: redaction")
     for name, sink in settings.sinks.items():
         check_sink(sink, probes.KINDS, where=f"{path}: sinks.{name}")
-    names = ", ".join(settings.sinks)
-    click.echo(f"{path}: ok, sinks: {names}" if names else f"{path}: ok, but it has no sinks")
+    click.echo(f"{path}: ok, sinks: {', '.join(settings.sinks)}")
 
 
 @main.command()
@@ -98,18 +117,32 @@ def record(path: Path, duration: float | None, output: Path) -> None:
 @told
 def replay(path: Path, recording: Path) -> None:
     """Send a recording through the whole pipeline; needs no root."""
-    _summarize(commands.replay(config.load(path), recording, _stop_on_signal(), where=str(path)))
+    _summarize(commands.replay(_settings(path), recording, _stop_on_signal(), where=str(path)))
 
 
-def _stop_on_signal() -> threading.Event:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+def _settings(path: Path) -> config.Config:
+    """Settings that have somewhere to send to; `record` needs no sink."""
+    settings = config.load(path)
+    check_sinks(settings.sinks, where=str(path))
+    return settings
+
+
+def _stop_on_signal(notice: str = "") -> threading.Event:
+    """Set by the first SIGINT, SIGTERM or SIGHUP, which prints `notice`; a second one ends the process at once."""
     stop = threading.Event()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
 
-    def begin_to_stop(number: int, _frame: object) -> None:
+    def begin_to_stop(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
+        if sys.stderr is not None:  # else descriptor 2 is some other file
+            with contextlib.suppress(OSError):
+                os.write(2, notice.encode())  # sys.stderr itself may be halfway through a line of the log
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         signal.signal(number, begin_to_stop)
     return stop
 

@@ -58,6 +58,8 @@ class Node:
 def run(config: Config, stop: threading.Event, *, where: str, duration: float | None = None) -> Ledger:
     """Watch this node until `stop` is set or `duration` seconds have passed; then drain, send, and return the counts.
 
+    It also ends where no sink has a reader any more: `podwitness run | head`.
+
     Raises PodwitnessError for what makes a start impossible; after the start, nothing ends it but `stop`.
     """
     ledger = Ledger()
@@ -94,9 +96,10 @@ def _follow(kernel: Kernel, pipeline: Pipeline, stop: threading.Event, duration:
     """Read until told to stop, then what is in the rings at that moment."""
     end = time.monotonic() + duration if duration else None
     looked = 0.0
-    while not stop.is_set() and (end is None or time.monotonic() < end):
+    while not (stop.is_set() or pipeline.ledger.deserted) and (end is None or time.monotonic() < end):
         # Most looks find nothing on a quiet node; they must cost nothing.
-        if kernel.wait() or pipeline.pending:
+        pending = pipeline.pending
+        if kernel.wait(pending=pending) or pending:
             _take(kernel, pipeline, kernel.read())
         if time.monotonic() - looked >= _LOSS_INTERVAL:
             looked = time.monotonic()
@@ -158,7 +161,7 @@ def replay(config: Config, path: Path, stop: threading.Event, *, where: str) -> 
         stack.callback(pipeline.close)
         node.start()
         for line in recording.lines():
-            if stop.is_set():
+            if stop.is_set() or ledger.deserted:
                 break
             if line.seen:
                 pipeline.seed(line.seen, recording.offset(), line.observed)

@@ -15,11 +15,14 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import yaml
 
+from exporter import urls
 from exporter.errors import ConfigError
 from exporter.explain import convert, place
 
-Positive = Annotated[int, msgspec.Meta(gt=0)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+# Bounded above too: a thread must not find out that a wait or a size is beyond what the system can take.
+Positive = Annotated[int, msgspec.Meta(gt=0, le=1 << 40)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Text = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A[^\0]*\Z")]
 RingBytes = Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)]
 
 
@@ -41,16 +44,14 @@ class Kernel(Closed, frozen=True):
     """Size of the ring for exec, fork, exit; a power of two. Holds about 6,000 process lives."""
     activity_ring_bytes: RingBytes = 4 * 1024 * 1024
     """Size of the ring for files, network, DNS; a power of two."""
-    poll_milliseconds: Positive = 20
+    poll_milliseconds: Annotated[int, msgspec.Meta(gt=0, le=1000)] = 20
     """How often the rings are read while something happens; when nothing does, the next event wakes the agent."""
     hierarchy: Literal["auto", "v2", "pids", "memory"] = "auto"
     """The cgroup hierarchy that names containers: v2 where it is the only one, else v1's `pids`, else `memory`."""
-    cgroup_root: str = "/sys/fs/cgroup"
+    cgroup_root: Text = "/sys/fs/cgroup"
     """Where the cgroup file systems are mounted (the host's, also from inside a container)."""
-    proc_root: str = "/proc"
+    proc_root: Text = "/proc"
     """The host's /proc, for the arguments of processes that were there before the agent."""
-    strict: bool = False
-    """Refuse to start when a probe cannot be attached, instead of running with the rest."""
 
     def __post_init__(self) -> None:
         """Refuse a size that the kernel would round up in silence: what is then read is no ring."""
@@ -147,6 +148,14 @@ class SinkBase(Closed, frozen=True, tag_field="type"):
     batch: Batch = Batch()
     queue: Queue = Queue()
 
+    def __post_init__(self) -> None:
+        """Refuse a queue that would drop every full batch."""
+        if self.queue.max_bytes < self.batch.max_bytes:
+            raise ValueError(
+                f"queue.max_bytes is {self.queue.max_bytes}, less than batch.max_bytes, which is "
+                f"{self.batch.max_bytes}: a full batch could never be queued (raise the first or lower the second)"
+            )
+
 
 class OtlpHttp(SinkBase, frozen=True, tag="otlp_http"):
     """OTLP over HTTP, protobuf. Unset settings honour OTEL_EXPORTER_OTLP_*."""
@@ -169,7 +178,7 @@ class OtlpHttp(SinkBase, frozen=True, tag="otlp_http"):
 class FluentForward(SinkBase, frozen=True, tag="fluent_forward"):
     """Fluent Forward, PackedForward mode with acknowledged chunks: Fluentd, Fluent Bit, the Collector's receiver."""
 
-    host: str = "localhost"
+    host: Text = "localhost"
     port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 24224
     tag: str = "podwitness"
     """Tag of the records: this, a dot and the event type."""
@@ -182,12 +191,12 @@ class FluentForward(SinkBase, frozen=True, tag="fluent_forward"):
 class File(SinkBase, frozen=True, tag="file"):
     """OTLP JSON lines in a file, as the Collector's otlp_json_file receiver reads them; rotated by size, mode 0600."""
 
-    path: str = "/var/log/podwitness/events.jsonl"
-    spans_path: str | None = None
+    path: Text = "/var/log/podwitness/events.jsonl"
+    spans_path: Text | None = None
     """A second file for process spans (one signal a file); none: no spans."""
     max_bytes: Positive = 100 * 1024 * 1024
     """Of one file; then it is renamed to `.1`, `.1` to `.2` and so on."""
-    backups: Annotated[int, msgspec.Meta(ge=0)] = 5
+    backups: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
 
 
 class Stdout(SinkBase, frozen=True, tag="stdout"):
@@ -202,18 +211,26 @@ Sink = OtlpHttp | FluentForward | File | Stdout
 class LogFluentd(Closed, frozen=True):
     """A Fluentd (`in_forward`) that takes the agent's own log."""
 
-    host: str
+    host: Text
     port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 24224
 
 
 class Telemetry(Closed, frozen=True):
     """The agent's own metrics and log."""
 
-    metrics_endpoint: str | None = None
+    metrics_endpoint: Text | None = None
     """Base URL of an OTLP/HTTP receiver for the agent's metrics; none: not sent."""
     metrics_interval_seconds: Seconds = 30.0
     log_fluentd: LogFluentd | None = None
     """A Fluentd for the agent's own log lines, beside stderr."""
+
+    def __post_init__(self) -> None:
+        """Refuse an endpoint that no metric could be sent to."""
+        if self.metrics_endpoint is not None:
+            try:
+                urls.split(self.metrics_endpoint)
+            except ValueError as error:
+                raise ValueError(f"metrics_endpoint {error} ({urls.HINT})") from error
 
 
 class Config(Closed, frozen=True):
@@ -270,6 +287,15 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and keys[key.tag, key.value] > 1:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value; PyYAML lets Python's own errors through where `2024-13-45` looks like a date and is none."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            value, kind = getattr(node, "value", ""), node.tag.rpartition(":")[2]
+            problem = f"{value} is no {kind}; put text between quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
 
 def _expand(node: object, where: str, at: str = "") -> object:

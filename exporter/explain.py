@@ -6,7 +6,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar, Union, cast, get_args
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -16,6 +16,10 @@ Section = type[msgspec.Struct]
 S = TypeVar("S", bound=msgspec.Struct)
 
 _MESSAGE = re.compile(r"(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<below>[^`]*)`)?", re.DOTALL)
+_TEXT = {
+    "Expected `str` of length >= 1": "is empty (give it a value or leave it out)",
+    "Expected `str` matching regex": "has a NUL character",
+}
 _OURS = {"`object`": "a mapping", "`array`": "a list", "`null`": "nothing"}
 
 
@@ -32,7 +36,8 @@ def convert(tree: object, sections: tuple[type[S], ...], *, where: str, at: str 
         ConfigError: it can become none of them.
     """
     try:
-        return cast(S, msgspec.convert(tree, Union[sections]))  # noqa: UP007  # not known before run time
+        type_: Any = Union[sections]  # noqa: UP007  # not known before run time
+        return cast(S, msgspec.convert(_words(tree, type_), type_))
     except msgspec.ValidationError as error:
         raise _explain(str(error), sections, _meant(tree, sections), where, at) from error
 
@@ -40,6 +45,22 @@ def convert(tree: object, sections: tuple[type[S], ...], *, where: str, at: str 
 def place(where: str, at: str) -> str:
     """File and path in it."""
     return f"{where}: {at.lstrip('.')}" if at else where
+
+
+def _words(tree: object, type_: Any) -> object:
+    """`tree` with `on` and `off` as words where they are words of a setting: YAML takes them for booleans."""
+    if isinstance(tree, bool):
+        parts = list(_parts(type_))
+        return ("off", "on")[tree] if "on" in parts and "off" in parts and bool not in parts else tree
+    if not isinstance(tree, dict):
+        return tree
+    if get_origin(type_) is dict:
+        return {key: _words(value, get_args(type_)[1]) for key, value in tree.items()}
+    sections = [part for part in _parts(type_) if isinstance(part, type) and issubclass(part, msgspec.Struct)]
+    if not sections:
+        return tree
+    types = {field.name: field.type for field in msgspec.structs.fields(_meant(tree, sections))}
+    return {key: _words(value, types[key]) if key in types else value for key, value in tree.items()}
 
 
 def _meant(tree: object, sections: Sequence[Section]) -> Section:
@@ -68,6 +89,7 @@ def _explain(message: str, sections: Sequence[Section], meant: Section, where: s
     if invalid := re.fullmatch(r"Invalid (?:enum )?value '(.*)'", reason, re.DOTALL):
         words = tags if below == f".{tag_field}" else _words_at(below, meant)
         return ConfigError(f"cannot be {invalid[1]}", where=spot, hint=_suggestion(invalid[1], words))
+    reason = next((ours for theirs, ours in _TEXT.items() if reason.startswith(theirs)), reason)
     for theirs, ours in _OURS.items():
         reason = reason.replace(theirs, ours)
     return ConfigError(reason[:1].lower() + reason[1:], where=spot)

@@ -55,7 +55,8 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     `name` is the event type (`process.exec`); in BTF its struct and its `enum kind` member are the same
     name with underscores. `program` is the file in bpf/ that sends it, without `.bpf.c`. `carries` are the
     attributes of the process image that go on each record,
-    `derived` those that enrich computes, `body` the logfmt keys of the display line.
+    `derived` those that enrich computes, `once` says that an image has one such record, so that nothing is
+    kept for a second, `body` the logfmt keys of the display line.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     fields: tuple[Field, ...]
     carries: tuple[str, ...]
     severity: int = 9
+    once: bool = False
     unused: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
     body: tuple[tuple[str, str], ...] = ()
@@ -98,9 +100,11 @@ class Resource(msgspec.Struct, eq=False):
 class Process(msgspec.Struct, eq=False):
     """One image of a process: the same pid makes a new one with each exec.
 
-    Identity is (`pid`, `start_time` in boot ns, `exec_id`: the kernel's `self_exec_id`). `number` counts
-    the execs of this pid before this one: 0 for the fork and the first exec. `started` is when this
-    image began (boot ns). `parent` is the image that forked it.
+    Identity is (`pid`, `start_time` in boot ns, `exec_id`: the kernel's `self_exec_id`). `forked_as` is the exec_id it
+    was forked with, `number` counts the execs of this pid before this one: 0 for the fork and the first exec.
+    `started` is when this image began (boot ns). `lineage` are the attributes that tell of those above it: copies, so
+    that nobody's ancestors stay in memory. `parent_span_id` is empty where a trace begins. `init` tells the first
+    process of a pid namespace: it gets no span, which would end only with the container.
     `attributes` hold every attribute known, arguments already redacted; `fragments` belongs to the
     encoders as in Resource.
     """
@@ -113,10 +117,12 @@ class Process(msgspec.Struct, eq=False):
     entity_id: str
     trace_id: bytes
     span_id: bytes
-    parent: "Process | None"
+    parent_span_id: bytes
+    lineage: Attributes
     cgroup: int
     attributes: Attributes
     resource: Resource
+    forked_as: int = 0
     init: bool = False
     links: tuple[tuple[bytes, bytes], ...] = ()
     exited: int = 0
@@ -186,9 +192,10 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `accepted`: it has the payload, except for `rejected` records, which must not be sent again.
     `retry`: send the same again, not before `delay` seconds (None: back off). `refused`: never again.
+    `closed`: nobody is there any more, nor will be.
     """
 
-    outcome: Literal["accepted", "retry", "refused"]
+    outcome: Literal["accepted", "retry", "refused", "closed"]
     reason: str = ""
     rejected: int = 0
     delay: float | None = None

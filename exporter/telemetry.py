@@ -3,7 +3,8 @@
 Every event read is either sent or dropped, per sink; every drop has a stage, a reason and whether
 it was meant. `Ledger` counts that in plain integers (a metric instrument per event would cost more than
 encoding it); `export_metrics` lets opentelemetry-sdk read the ledger once an interval and ship it,
-`log_to_fluentd` sends the agent's own log lines by fluent-logger where a node has only Fluentd.
+`log_to_stderr` formats the agent's own log lines, `log_to_fluentd` also sends them by fluent-logger where a node has
+only Fluentd.
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import NamedTuple
 log = logging.getLogger("podwitness")
 
 _PATIENCE = 3.0  # seconds, at the end, for log lines that wait for Fluentd
+_METRICS_PATIENCE = 2.0  # seconds, at the end, for the last metrics
 
 
 ALL_SINKS = "*"
@@ -45,6 +47,7 @@ class Ledger:
         self.offered: Counter[str] = Counter()  # by sink: events and spans handed to its channel
         self.sent: Counter[str] = Counter()  # by sink: acknowledged by the receiver
         self.dropped: Counter[Drop] = Counter()
+        self.closed: set[str] = set()  # sinks whose reader has gone for good
         self.noted: Counter[str] = Counter()  # anything else worth a count: retries, warnings, missing metadata
 
     def see(self, kinds: Iterable[str]) -> None:
@@ -73,6 +76,16 @@ class Ledger:
             with self._lock:
                 self.dropped[Drop(sink, stage, reason, intentional)] += count
 
+    def close(self, sink: str) -> None:
+        """Nobody takes anything from `sink` any more."""
+        with self._lock:
+            self.closed.add(sink)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether no sink is left that could take anything."""
+        return bool(self.closed) and self.closed >= self.offered.keys()
+
     def note(self, what: str, count: int = 1) -> None:
         """Count something that is not the end of an event."""
         with self._lock:
@@ -96,6 +109,26 @@ class Ledger:
             for drop, count in sorted(self.dropped.items())
             if drop.sink == sink
         ]
+
+
+class _Lines(logging.Formatter):
+    """`podwitness: warning: text`; what libraries say is cut to one line: their tracebacks help nobody here."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        if record.name.partition(".")[0] == log.name:
+            return f"podwitness: {level}{super().format(record)}"
+        error = f": {record.exc_info[1]}" if record.exc_info and record.exc_info[1] else ""
+        text = " ".join(f"{record.getMessage()}{error}".split())
+        return f"podwitness: {level}{record.name}: {text}"
+
+
+def log_to_stderr() -> None:
+    """Our log lines on stderr; of libraries, which log each retry of their own, the errors only."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logging.basicConfig(handlers=[handler], level=logging.ERROR)
+    log.setLevel(logging.INFO)
 
 
 def log_to_fluentd(host: str, port: int) -> Callable[[], None]:
@@ -138,9 +171,10 @@ def export_metrics(ledger: Ledger, *, endpoint: str, interval: float, resource: 
         OTLPMetricExporter(endpoint=endpoint.rstrip("/") + "/v1/metrics"),
         export_interval_millis=interval * 1000,
     )
-    provider = MeterProvider([reader], resource=SdkResource.create({"service.name": "podwitness", **resource}))
+    attributes = SdkResource.create({"service.name": "podwitness", **resource})
+    provider = MeterProvider([reader], resource=attributes, shutdown_on_exit=False)  # at exit it would wait for 30 s
     _instrument(provider, ledger)
-    return provider.shutdown
+    return lambda: provider.shutdown(timeout_millis=_METRICS_PATIENCE * 1000)
 
 
 def _instrument(provider: object, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from tests.kernel.recorded import PODWITNESS
 
 ROOT = Path(__file__).parents[1]
 NOBODY = 65534
+TO_STDOUT = "sinks: {terminal: {type: stdout}}"
 
 
 def podwitness(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -88,7 +89,32 @@ BAD = {
         "sinks: {a: {type: file, fields: [{exclude: [proces.*]}]}}",
         "sinks.a.fields",
     ),
-    "a pattern that is none": ("sinks: {}\nredaction: {patterns: ['(']}", "redaction"),
+    "no sink": ("sinks: {}", "sinks: no sink: events would go nowhere (`terminal: {type: stdout}` is one)"),
+    "a pattern that is none": (f"{TO_STDOUT}\nredaction: {{patterns: ['(']}}", "redaction"),
+    "events that leave nothing": (
+        "sinks: {a: {type: stdout, events: {include: [process.exec], exclude: ['*']}}}",
+        "sinks.a.events: selects no event type (exclude wins over include; leave out *)",
+    ),
+    "one file for two signals": (
+        "sinks: {a: {type: file, path: /tmp/x, spans_path: /tmp/../tmp/x}}",
+        "sinks.a.spans_path: /tmp/../tmp/x would share /tmp/x with sinks.a.path",
+    ),
+    "one file for two sinks": (
+        "sinks: {a: {type: file, path: /tmp/x}, b: {type: file, path: /tmp/x.3}}",
+        "sinks.b.path: /tmp/x.3 would share /tmp/x.3 with sinks.a.path",
+    ),
+    "a queue that holds no batch": (
+        "sinks: {a: {type: stdout, queue: {max_bytes: 1000}}}",
+        "sinks.a: queue.max_bytes is 1000, less than batch.max_bytes, which is 3500000",
+    ),
+    "metrics for nobody": (
+        f"{TO_STDOUT}\ntelemetry: {{metrics_endpoint: not a url}}",
+        "telemetry: metrics_endpoint has spaces or other characters that a URL cannot hold (write it as http://",
+    ),
+    "a date that is none": (
+        "sinks: {a: {type: stdout, timestamps: 2024-13-45}}",
+        "line 1: is not YAML: 2024-13-45 is no timestamp",
+    ),
     "an endpoint that is none": (
         "sinks: {a: {type: otlp_http, endpoint: 'collector:4318'}}",
         "sinks.a.endpoint: is no http or https URL",

@@ -1,5 +1,6 @@
 """The settings file: what it may say, and what its reader is told about a mistake."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_a_file_becomes_typed_settings(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "c.yaml"
     path.write_text(
         """
-        kernel: {strict: true, hierarchy: pids}
+        kernel: {poll_milliseconds: 7, hierarchy: pids}
         sinks:
           collector:
             type: otlp_http
@@ -38,7 +39,7 @@ def test_a_file_becomes_typed_settings(tmp_path: Path, monkeypatch: pytest.Monke
         encoding="utf-8",
     )
     settings = config.load(path)
-    assert settings.kernel == config.Kernel(strict=True, hierarchy="pids")
+    assert settings.kernel == config.Kernel(poll_milliseconds=7, hierarchy="pids")
     assert settings.sinks == {
         "collector": config.OtlpHttp(
             endpoint="https://collector:4318",
@@ -81,7 +82,6 @@ def test_defaults_are_what_the_documentation_says() -> None:
         "kernel.hierarchy": "auto",
         "kernel.cgroup_root": "/sys/fs/cgroup",
         "kernel.proc_root": "/proc",
-        "kernel.strict": False,
         "kubernetes.mode": "auto",
         "kubernetes.kubeconfig": None,
         "kubernetes.context": None,
@@ -213,6 +213,7 @@ def test_an_unknown_key_is_refused_with_its_place_and_a_suggestion(text: str, to
             "c.yaml: sinks.a.type: cannot be kafka (known here: file, fluent_forward, otlp_http, stdout)",
         ),
         ("sinks: {a: {type: 1}}", "c.yaml: sinks.a.type: expected `str`, got `int`"),
+        ("sinks: {}\nkernel: {hierarchy: on}", "c.yaml: kernel.hierarchy: expected `str`, got `bool`"),
         ("sinks: {}\nkernel: {hierarchy: pid}", "c.yaml: kernel.hierarchy: cannot be pid (did you mean pids?)"),
         (
             "sinks: {a: {type: otlp_http, compression: zstd}}",
@@ -222,6 +223,84 @@ def test_an_unknown_key_is_refused_with_its_place_and_a_suggestion(text: str, to
 )
 def test_a_value_of_the_wrong_kind_is_refused_with_its_place(text: str, told: str) -> None:
     assert complaint(text) == told
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "1e999", "1.0e+10", "86401", "100000000000000000", "0"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "sinks: {{a: {{type: stdout, queue: {{retry_initial_seconds: {}}}}}}}",
+        "sinks: {{a: {{type: stdout, queue: {{retry_max_seconds: {}}}}}}}",
+        "sinks: {{a: {{type: stdout, queue: {{shutdown_seconds: {}}}}}}}",
+        "sinks: {{a: {{type: stdout, batch: {{max_delay_seconds: {}}}}}}}",
+        "sinks: {{a: {{type: otlp_http, timeout_seconds: {}}}}}",
+        "sinks: {{a: {{type: fluent_forward, ack_timeout_seconds: {}}}}}",
+        "sinks: {{}}\ntelemetry: {{metrics_interval_seconds: {}}}",
+        "sinks: {{}}\nkernel: {{poll_milliseconds: {}}}",
+    ],
+)
+def test_a_time_that_no_thread_could_wait_is_refused(setting: str, value: str) -> None:
+    assert re.search(r"(seconds|milliseconds): expected `(int|float)", complaint(setting.format(value)))
+
+
+@pytest.mark.parametrize("value", ["100000000000000000", str(10**30), ".inf"])
+def test_a_size_beyond_all_memory_is_refused(value: str) -> None:
+    assert "max_bytes: expected `int`" in complaint(f"sinks: {{a: {{type: stdout, queue: {{max_bytes: {value}}}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("2024-13-45", "timestamp"),
+        ("0b_", "int"),
+        ('!!int "abc"', "int"),
+        ('!!int ""', "int"),
+        ('!!float "x"', "float"),
+        ('!!bool "maybe"', "bool"),
+        ('!!timestamp "noon"', "timestamp"),
+    ],
+)
+def test_what_only_looks_like_a_number_or_a_date_is_refused_with_its_line(value: str, kind: str) -> None:
+    told = complaint(f"sinks:\n  a: {{type: stdout, timestamps: {value}}}")
+    assert re.fullmatch(rf"c\.yaml, line 2: is not YAML: .* is no {kind}; put text between quotes", told)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("off", "off"), ("on", "on"), ("no", "off"), ("true", "on"), ("'on'", "on"), ("auto", "auto")],
+)
+def test_on_and_off_need_no_quotes_where_they_are_words(written: str, meant: str) -> None:
+    text = f"sinks: {{a: {{type: stdout, timestamps: on}}}}\nkubernetes: {{mode: {written}}}"
+    settings = config.parse(text, where="")
+    assert settings.kubernetes.mode == meant
+    assert settings.sinks["a"] == config.Stdout(timestamps=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sinks: {a: {type: file, path: ''}}", "c.yaml: sinks.a.path: is empty (give it a value or leave it out)"),
+        ("sinks: {a: {type: file, spans_path: ''}}", "c.yaml: sinks.a.spans_path: is empty (give it a value or"),
+        ('sinks: {a: {type: file, path: "a\\0b"}}', "c.yaml: sinks.a.path: has a NUL character"),
+        ("sinks: {}\nkernel: {proc_root: ''}", "c.yaml: kernel.proc_root: is empty (give it a value or"),
+        (
+            "sinks: {a: {type: stdout, batch: {max_bytes: 1001}, queue: {max_bytes: 1000}}}",
+            "c.yaml: sinks.a: queue.max_bytes is 1000, less than batch.max_bytes, which is 1001: a full batch could",
+        ),
+        (
+            "sinks: {}\ntelemetry: {metrics_endpoint: 'collector:4318'}",
+            "c.yaml: telemetry: metrics_endpoint is no http or https URL with a host (write it as http://host:4318 or",
+        ),
+        ("sinks: {}\ntelemetry: {metrics_endpoint: ''}", "c.yaml: telemetry.metrics_endpoint: is empty"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(text: str, told: str) -> None:
+    assert complaint(text).startswith(told)
+
+
+def test_a_queue_as_large_as_a_batch_is_large_enough() -> None:
+    text = "sinks: {a: {type: stdout, batch: {max_bytes: 1000}, queue: {max_bytes: 1000}}}"
+    assert config.parse(text, where="").sinks["a"].queue.max_bytes == 1000
 
 
 def test_a_variable_that_is_not_set_is_refused_with_the_place_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tests.kernel.recorded import Told, args, recording
 from tests.terminal import (
     BAD,
     NOBODY,
+    TO_STDOUT,
     arguments,
     as_nobody,
     attribute,
@@ -144,12 +145,12 @@ def test_a_recording_damaged_in_a_line_is_told_until_there_and_then_refused(
 def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "recording"
     path.write_bytes(content)
-    assert told in refused(podwitness("replay", "--config", written(tmp_path, "sinks: {}"), path))
+    assert told in refused(podwitness("replay", "--config", written(tmp_path, TO_STDOUT), path))
 
 
 def test_a_recording_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent"
-    line = refused(podwitness("replay", "--config", written(tmp_path, "sinks: {}"), path))
+    line = refused(podwitness("replay", "--config", written(tmp_path, TO_STDOUT), path))
     assert line == f"{path}: No such file or directory"
 
 

@@ -2,6 +2,9 @@
 
 import gc
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -172,6 +175,56 @@ def test_the_end_does_not_wait_for_a_receiver_that_is_not_there() -> None:
     ending.start()
     ending.join(60)
     assert not ending.is_alive()
+
+
+def test_the_end_waits_two_seconds_for_a_receiver_that_hangs() -> None:
+    """As a process, as whose end counts: nothing that is left running holds it up."""
+    never = threading.Event()
+    with HttpReceiver(*[Answer(hold=never)] * 10) as receiver:
+        done = talk(f"""
+            from exporter.telemetry import Ledger, export_metrics
+            ledger = Ledger()
+            ledger.see(["process.exec"])
+            export_metrics(ledger, endpoint={receiver.url!r}, interval=3600, resource={{}})()
+            log.info("it ended")
+        """)
+        # The exporter itself would wait for 10 s and say so.
+        assert (done.returncode, done.stderr) == (0, "podwitness: it ended\n")
+        never.set()
+
+
+def talk(code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` with our logging on stderr."""
+    begin = "from exporter.telemetry import log, log_to_stderr\nlog_to_stderr()\n"
+    command = [sys.executable, "-c", begin + textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_our_log_lines_say_how_bad_it_is_and_libraries_are_heard_only_with_errors() -> None:
+    done = talk("""
+        import logging
+        log.info("watching")
+        log.getChild("sink").warning("sink %s fails", "loki")
+        log.debug("noise")
+        for name in ("urllib3.connectionpool", "opentelemetry.sdk", "kubernetes"):
+            logging.getLogger(name).warning("Retrying (Retry(total=2)) after connection broken")
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            log.error("ours", exc_info=True)
+            logging.getLogger("opentelemetry.sdk").exception("theirs\\nin two lines")
+    """)
+    said = done.stderr.splitlines()
+    assert said[:3] == [
+        "podwitness: watching",
+        "podwitness: warning: sink loki fails",
+        "podwitness: error: ours",
+    ]
+    assert said[3] == "Traceback (most recent call last):", "of our own, which is for a report"
+    assert said[-2:] == [
+        "ZeroDivisionError: division by zero",
+        "podwitness: error: opentelemetry.sdk: theirs in two lines: division by zero",
+    ]
 
 
 def test_a_receiver_that_refuses_costs_nothing_but_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,32 +33,42 @@ class Image:
     `attribute` gives what is remembered of one attribute's values of one type: most processes have the same.
     """
 
-    def __init__(self, names: Sequence[str], encoding: Encoding, attribute: Callable[[str, type], "Known"]) -> None:
+    def __init__(
+        self, names: Sequence[str], encoding: Encoding, attribute: Callable[[str, type], "Known"], *, once: bool
+    ) -> None:
         self._names = names
+        self._once = once
         self._encode = encoding.image
         self._attribute = attribute
 
     def __call__(self, process: Process) -> bytes:
-        """Make the fragment and leave it with the process."""
+        """Make the fragment; leave it with the process where another record may want it."""
         known, attribute = process.attributes, self._attribute
         found = [(name, known[name]) for name in self._names if name in known]
         parts = [attribute(name, type(value))[value] for name, value in found if value is not None]
-        process.fragments[self] = data = self._encode(process, parts)
+        data = self._encode(process, parts)
+        if not self._once:
+            process.fragments[self] = data
         return data
 
 
 class Line:
     """The body after its first word, as a template for the event's own values."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], own: frozenset[str], encoding: Encoding) -> None:
+    def __init__(
+        self, pairs: Sequence[tuple[str, str]], own: frozenset[str], encoding: Encoding, *, once: bool
+    ) -> None:
         self._pairs = pairs
+        self._once = once
         self._own = own
         self._text = encoding.text
 
     def __call__(self, process: Process) -> bytes:
-        """Make the fragment and leave it with the process."""
+        """Make the fragment; leave it with the process where another record may want it."""
         data = body.template(self._pairs, process.attributes, self._own, self._text)
-        process.fragments[self] = data = data if self._own else data % ()
+        data = data if self._own else data % ()
+        if not self._once:
+            process.fragments[self] = data
         return data
 
 

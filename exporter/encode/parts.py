@@ -40,8 +40,8 @@ class Shared:
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        self._images: dict[tuple[str, ...], Image] = {}
-        self._lines: dict[tuple[tuple[tuple[str, str], ...], frozenset[str]], Line] = {}
+        self._images: dict[tuple[tuple[str, ...], bool], Image] = {}
+        self._lines: dict[tuple[tuple[tuple[str, str], ...], frozenset[str], bool], Line] = {}
         self._places: dict[Keep, Place] = {}
         self._attributes: dict[tuple[str, type], Known] = {}
         self._texts: dict[tuple[str, type], Known] = {}
@@ -55,13 +55,13 @@ class Shared:
             for known in (*self._attributes.values(), *self._texts.values()):
                 known.clear()
 
-    def image(self, names: tuple[str, ...]) -> Image:
+    def image(self, names: tuple[str, ...], *, once: bool) -> Image:
         """The fragment of process images for the kinds that carry these names."""
-        return self._images.setdefault(names, Image(names, self.encoding, self.attribute))
+        return self._images.setdefault((names, once), Image(names, self.encoding, self.attribute, once=once))
 
-    def line(self, pairs: tuple[tuple[str, str], ...], own: frozenset[str]) -> Line:
+    def line(self, pairs: tuple[tuple[str, str], ...], own: frozenset[str], *, once: bool) -> Line:
         """The body for the kinds that have these pairs."""
-        return self._lines.setdefault((pairs, own), Line(pairs, own, self.encoding))
+        return self._lines.setdefault((pairs, own, once), Line(pairs, own, self.encoding, once=once))
 
     def place(self, keep: Keep) -> Place:
         """The fragment of Resources for this selection."""
@@ -97,8 +97,8 @@ def _parts(kind: Kind, keep: Keep, shared: Shared) -> Parts:
     return Parts(
         kind=kind,
         place=shared.place(keep),
-        image=shared.image(carried),
-        line=shared.line(pairs, frozenset(name for _, name in pairs if name in own)),
+        image=shared.image(carried, once=kind.once),
+        line=shared.line(pairs, frozenset(name for _, name in pairs if name in own), once=kind.once),
         rows=Rows(partial(_row, own=own, kept=kept, pairs=pairs, shared=shared)),
         kept=None if all(kept) else kept,
         texts=tuple(own.index(name) for _, name in pairs if name in own),

@@ -29,11 +29,14 @@ class GoneError(Exception):
 
 
 class RefusedError(Exception):
-    """An answer other than success; the text is for people, `pause` what the server asks us to wait."""
+    """An answer other than success; the text is for people, `pause` what the server asks us to wait.
 
-    def __init__(self, text: str, pause: float = 0.0) -> None:
+    `forbidden`: the server is there and answers, it is our credentials or rights that do not do.
+    """
+
+    def __init__(self, text: str, pause: float = 0.0, *, forbidden: bool = False) -> None:
         super().__init__(text)
-        self.pause = pause
+        self.pause, self.forbidden = pause, forbidden
 
 
 class Status(msgspec.Struct):
@@ -160,12 +163,13 @@ def _refusal(answer: urllib3.HTTPResponse, host: str, query: dict[str, str]) -> 
     if answer.status == 410 or "Too large resource version" in status.message:
         return GoneError(said)
     if answer.status == 401:
-        return RefusedError(f"{host} does not accept our credentials: {said}")
+        return RefusedError(f"{host} does not accept our credentials: {said}", forbidden=True)
     if answer.status == 403:
         verb = "watch" if "watch" in query else "list"
         return RefusedError(
             f"not allowed to {verb} pods; give our user or service account a ClusterRole with the verbs "
-            f"list and watch on pods: {said}"
+            f"list and watch on pods: {said}",
+            forbidden=True,
         )
     asked = answer.headers.get("Retry-After", "")
     return RefusedError(

@@ -3,7 +3,7 @@
 The agent opens one PodWatch. Its thread decodes each event of the watch straight into the structs of
 `pods` and puts it into the PodIndex, which Resources read; no event of the pipeline ever waits on it, and
 it outlives every failure of the network: connections lost, API servers restarted, versions forgotten,
-rights not given yet.
+rights not given yet. What it logs is each change of its health, once.
 """
 
 import random
@@ -28,9 +28,9 @@ from exporter.enrich.apiserver import (
     one_line,
 )
 from exporter.enrich.host import node_name
-from exporter.enrich.pods import Pod, PodIndex
+from exporter.enrich.pods import Pod, PodIndex, trimmed
 from exporter.errors import KubernetesError
-from exporter.telemetry import Ledger
+from exporter.telemetry import Ledger, log
 
 __all__ = ["PodWatch", "configure"]
 
@@ -43,6 +43,8 @@ WATCH_SECONDS = (240, 480)
 """The API server ends a watch after such a time and we begin the next: it spreads nodes over replicas."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 """Seconds after a failure; doubled each time, up to half of it taken off by chance."""
+STUMBLES = 2
+"""Watches from one version that met what cannot be read; after so many a list goes around it."""
 TOO_SHORT = 1.0
 """A watch that ended within these seconds and told nothing is a failure: else we would ask without end."""
 
@@ -101,6 +103,9 @@ class PodWatch:
         # Where to go on: "0" takes any state that the API server has at hand, "" asks for the newest.
         self._version = "0"
         self._failures = 0
+        self._stumbles, self._stumbled_at = 0, ""
+        self._trouble = ""  # as last logged: lost, forbidden or none
+        self._cut_short = False  # the last watch began and told nothing
         self._thread = threading.Thread(target=self._run, name="kubernetes-watch", daemon=True)
 
     def start(self) -> None:
@@ -120,13 +125,13 @@ class PodWatch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            failure, asked = self._attempt()
+            failure = self._attempt()
             if failure and not self._stop.is_set():
-                self._pause(failure, asked)
+                self._pause(failure)
         self._connection.close()
 
-    def _attempt(self) -> tuple[str, float]:
-        """One list or watch to its end: what was wrong with it, and the pause that the server wants."""
+    def _attempt(self) -> RefusedError | None:
+        """One list or watch to its end: what was wrong with it."""
         try:
             self._follow()
         except GoneError as gone:
@@ -136,22 +141,36 @@ class PodWatch:
             self._listed = False
             self._failures += 1
             # At once, twice: a list from our version, then one without. After that something is wrong.
-            return (f"the pods' versions are gone: {one_line(gone)}", 0.0) if self._failures > 2 else ("", 0.0)
+            return RefusedError(f"the pods' versions are gone: {one_line(gone)}") if self._failures > 2 else None
         except RefusedError as refused:
-            return str(refused), refused.pause
+            return refused
         except Exception as error:  # whatever it was, the pods must not be lost for good
-            return f"cannot watch pods: {one_line(error)}", 0.0
-        return "", 0.0
+            return RefusedError(f"cannot watch pods: {one_line(error)}")
+        return None
 
-    def _pause(self, failure: str, asked: float) -> None:
+    def _pause(self, failure: RefusedError) -> None:
+        self._warn(failure)
         longest = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
-        seconds = max(asked, longest * random.uniform(0.5, 1.0))  # noqa: S311  # spreads the nodes, hides nothing
+        seconds = max(failure.pause, longest * random.uniform(0.5, 1.0))  # noqa: S311  # spreads the nodes, hides nothing
         self._failures = min(self._failures + 1, 16)
         self._ledger.note("kubernetes_retry")
         self.health = f"{failure}; trying again in {seconds:.1f} s"
         self._stop.wait(seconds)
         if not self._stop.is_set():
             self._reconnect()
+
+    def _warn(self, failure: RefusedError) -> None:
+        """Log it, unless that is known; one connection that breaks and is there again at once is no news."""
+        trouble = "forbidden" if failure.forbidden else "lost"
+        if trouble == self._trouble or (trouble == "lost" and not self._failures):
+            return
+        self._trouble = trouble
+        log.warning("%s; until that is better, events carry what is known of the pods now", failure)
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            log.info("watching the pods of node %s again", self._node)
 
     def _reconnect(self) -> None:
         """Read token, certificates and kubeconfig again: they may be what was wrong, or have been renewed."""
@@ -178,16 +197,33 @@ class PodWatch:
         }
         with self._ask(query, seconds + 30.0) as answer:
             self.health = f"watching the pods of node {self._node}"
+            if not self._cut_short:
+                self._recovered()
             try:
                 for line in lines(answer.stream(65_536), LINE_BYTES):
                     self._take(line)
                     told += 1
+                    self._recovered()
+            except (GoneError, urllib3.exceptions.HTTPError):
+                raise
+            except Exception:
+                self._stumble()
+                raise
             finally:
                 lived = told > 0 or time.monotonic() - began >= TOO_SHORT
+                self._cut_short = not lived
                 if lived:
                     self._failures = 0
         if not lived:
             raise RefusedError("the API server ended the watch at once")
+
+    def _stumble(self) -> None:
+        """Something in the watch cannot be read, and would be told from this version again, for ever."""
+        self._stumbles = self._stumbles + 1 if self._version == self._stumbled_at else 1
+        self._stumbled_at = self._version
+        if self._stumbles >= STUMBLES:
+            self._ledger.note("kubernetes_relist")
+            self._stumbles, self._listed = 0, False
 
     def _list(self) -> None:
         """All pods of the node, page by page, into the index."""
@@ -217,19 +253,18 @@ class PodWatch:
             if status.code == 410:
                 raise GoneError(status.message)
             raise RefusedError(f"the watch failed: {status.code} {one_line(status.message)}")
-        version = msgspec.json.decode(change.object, type=_Versioned).metadata.resource_version
         if change.type != "BOOKMARK" and (pod := self._pod(change.object)) is not None:
             if change.type == "DELETED":
                 self._index.remove(pod.metadata.uid)
             else:
                 self._index.apply(pod)
         # After the change: what was cut off before it is told again.
-        self._version = version or self._version
+        self._version = _version(change.object) or self._version
 
     def _pod(self, raw: msgspec.Raw) -> Pod | None:
-        """One pod; None where it is not what the API promises, which must cost us no other pod."""
+        """One pod, trimmed; None where it is not what the API promises, which must cost us no other pod."""
         try:
-            return msgspec.json.decode(raw, type=Pod)
+            return trimmed(msgspec.json.decode(raw, type=Pod), self._settings)
         except msgspec.DecodeError:
             self._ledger.note("kubernetes_pod_unreadable")
             return None
@@ -249,3 +284,11 @@ class PodWatch:
             with self._answering:
                 self._answer = None
             answer.close()
+
+
+def _version(raw: msgspec.Raw) -> str:
+    """An object's version; empty where it cannot be read."""
+    try:
+        return msgspec.json.decode(raw, type=_Versioned).metadata.resource_version
+    except msgspec.DecodeError:
+        return ""

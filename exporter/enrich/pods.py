@@ -2,8 +2,8 @@
 
 The structs hold only the members that somebody reads, decoded by msgspec straight from the API's JSON; the
 rest of a pod is skipped. Names are spelled out: a blanket camel-case rule would look for `containerId`
-where Kubernetes says `containerID`, and read nothing without complaint. The watch writes the index,
-Resources read it.
+where Kubernetes says `containerID`, and read nothing without complaint. The watch trims each pod to what
+can be told of it and writes the index, Resources read it.
 """
 
 import threading
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-STATIC = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror")
-"""Annotations of a static pod's mirror: the uid that the kubelet used for its cgroup."""
+from exporter.config import Kubernetes
+from exporter.enrich.annotations import STATIC, useful
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -114,6 +114,14 @@ class Pod(msgspec.Struct, frozen=True):
         return next((found.image for found in everyone if found.name == container), None)
 
 
+def trimmed(pod: Pod, settings: Kubernetes) -> Pod:
+    """The pod without the labels and annotations that nobody will read: each may have 256 KiB of them."""
+    tag = pod.metadata
+    labels, annotations = useful(tag.labels, settings.labels), useful(tag.annotations, settings.annotations)
+    tag = msgspec.structs.replace(tag, labels=labels, annotations=annotations)
+    return msgspec.structs.replace(pod, metadata=tag)
+
+
 class Known(msgspec.Struct):
     """A pod in the index: its newest version, and every container it has had since we know it.
 
@@ -129,11 +137,13 @@ class PodIndex:
 
     `generation` counts the changes: whoever keeps something made of a pod looks again when it has moved.
     Deleted pods stay to be found, `remember` of them, because the events of their last moments arrive
-    later. A pod's former containers stay up to `former`.
+    later. A pod's former containers stay up to `former`. `listed` is true once `replace` has told of all
+    pods there are.
     """
 
     def __init__(self, *, remember: int = 1024, former: int = 32) -> None:
         self.generation = 0
+        self.listed = False
         self._remember, self._former = remember, former
         self._lock = threading.Lock()
         self._live: dict[str, Known] = {}
@@ -163,6 +173,9 @@ class PodIndex:
                 self._remove(uid)
             for pod in listed.values():
                 self._apply(pod)
+            if not self.listed:
+                self.listed = True
+                self.generation += 1  # that there is no pod is news too
 
     def by_uid(self, uid: str) -> Pod | None:
         """The newest version of the pod with this uid, or with this as a static pod's hash."""

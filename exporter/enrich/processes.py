@@ -1,39 +1,30 @@
 """The process table: who did it, exactly, also when pids are reused and when one process execs again.
 
 Filled by the snapshot at start, then by fork, exec and exit as they are read. An image of a process is the triple
-(pid, start time, self_exec_id): an event before an exec is never given to the program after it. The agent calls
-`seed` once,
-then `apply` for each event in the ring's order; it sets `event.process` and `event.resource` and gives the span of an
-image whose life has ended. Bounded: beyond `max_processes` the least recently changed image goes.
+(pid, start time, self_exec_id): an event before an exec is never given to the program after it. The agent calls `seed`
+once, then `apply` for each event in the ring's order; it sets `event.process` and `event.resource` and gives the span
+of an image whose life has ended. Bounded in images and in bytes of arguments; `image.py` makes what is kept here.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from exporter import config
-from exporter.enrich.arguments import Arguments
+from exporter.enrich.image import Images, end_span, shorten_arguments, whole
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Traces
-from exporter.model import Attributes, Event, Process, Span, Value
+from exporter.model import Event, Process, Span
 from exporter.probes.times import iso
 from exporter.telemetry import Ledger
 
 Redact = Callable[[tuple[str, ...]], tuple[str, ...]]
 Key = tuple[int, int, int]
 
-ANCESTORS = 8
-"""How many ancestors a record names, nearest first."""
-_FORK, _EXEC, _EXIT = "process.fork", "process.exec", "process.exit"
-_INHERITED = (
-    "process.executable.path",
-    "process.executable.name",
-    "process.working_directory",
-    "process.linux.cgroup",
-    "process.command",
-    "process.command_args",
-    "process.args_count",
-)
-"""What a forked child has of its parent until it execs."""
+ARGUMENT_BYTES = 16 * 1024 * 1024
+"""Of all images together; beyond it the oldest long arguments are shortened, once their exec has been told."""
+LONG_ARGUMENTS = 1024
 
 
 class ProcessTable:
@@ -44,13 +35,15 @@ class ProcessTable:
     ) -> None:
         """`redact` is applied to arguments before anything of them is kept."""
         self._traces, self._resources, self._ledger = traces, resources, ledger
-        self._arguments = Arguments(redact, settings.arguments)
+        self._make = Images(resources, redact, settings.arguments)
         self._capacity = settings.max_processes
-        self._images: OrderedDict[Key, Process] = OrderedDict()
+        self._images: OrderedDict[Key, Process] = OrderedDict()  # least recently used first
         self._current: dict[int, Process] = {}  # by pid: its newest image
+        self._long: OrderedDict[Key, int] = OrderedDict()  # images with long arguments, and their bytes
+        self._long_bytes = 0
         self._ended: list[Process] = []  # since the last `forget`
         self._passed: list[Process] = []  # before it
-        self._apply = {_FORK: self._fork, _EXEC: self._exec, _EXIT: self._exit}
+        self._change = {"process.fork": self._fork, "process.exec": self._exec, "process.exit": self._exit}
 
     def __len__(self) -> int:
         """Images held now."""
@@ -65,16 +58,16 @@ class ProcessTable:
         """Take in the processes that were there before; what the probes already told of is newer and stays."""
         for event in sorted(snapshot, key=lambda seen: seen.start_time):
             if (event.pid, event.start_time, event.exec_id) not in self._images:
-                event.process = self._add(event, self._parent(event), began=event.start_time)
+                event.process = self._begin(event, began=event.start_time)
 
     def apply(self, event: Event) -> Span | None:
         """Set the event's process and resource; the span of the image that ended with this event, if one did."""
-        change = self._apply.get(event.kind.name)
+        change = self._change.get(event.kind.name)
+        span = None
         if change:
             span = change(event)
         else:
-            span = None
-            event.process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._unknown(event)
+            event.process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
         event.resource = self._resources.of(event.cgroup, None)
         return span
 
@@ -85,135 +78,99 @@ class ProcessTable:
         self._passed, self._ended = self._ended, []
 
     def _fork(self, event: Event) -> None:
-        event.process = self._add(event, self._parent(event), began=event.boot_time)
+        event.process = self._begin(event, began=event.boot_time)
 
     def _exec(self, event: Event) -> Span | None:
         before = self._current.get(event.pid)
-        if before is not None and before.start_time != event.start_time:
-            before = None  # the pid was reused and its fork was lost
-        parent = before.parent if before else self._parent(event)
-        event.process = self._add(event, parent, began=event.boot_time, before=before)
-        if before is None or before.number == event.process.number:
-            if before:
-                self._drop(before)  # the fork and its first exec are one image to the reader
+        if before is None or before.start_time != event.start_time:
+            event.process = self._begin(event, began=event.boot_time)
             return None
+        number = max(0, event.exec_id - before.forked_as - 1)
+        if number == before.number:  # the fork and its first exec are one image to the reader
+            event.process = self._keep(self._make.after(event, before, whole(before), number))
+            self._drop(before)
+            return None
+        event.process = self._keep(self._make.after(event, before, self._traces.next_image(before, number), number))
         self._end(before, event.boot_time)
-        return self._span(before, event, {}, failed=False)
+        return end_span(before, event, self._resources.of(before.cgroup, None), {})
 
     def _exit(self, event: Event) -> Span | None:
-        process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._unknown(event)
+        process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
         event.process = process
         event.values = (*event.values, iso(event.time), event.boot_time - process.started)
         self._end(process, event.boot_time)
-        if process.init:
-            return None
         own = {name: value for name, value in zip(event.kind.own, event.values, strict=True) if value is not None}
-        failed = own.get("process.exit.code", -1) != 0
-        return self._span(process, event, own, failed=failed)
+        return end_span(process, event, self._resources.of(process.cgroup, None), own)
 
-    def _span(self, process: Process, event: Event, own: Attributes, *, failed: bool) -> Span:
-        offset = event.time - event.boot_time
-        parent = process.parent
-        joined = parent is not None and parent.trace_id == process.trace_id
-        if failed:
-            own = own | {"error.type": str(own.get("podwitness.process.exit.signal") or own.get("process.exit.code"))}
-        return Span(
-            process=process,
-            resource=self._resources.of(process.cgroup, None),
-            name=str(process.attributes.get("process.executable.name", "unknown")),
-            start=process.started + offset,
-            end=event.time,
-            parent_span_id=parent.span_id if parent and joined else b"",
-            attributes=own,
-            failed=failed,
-        )
+    def _begin(self, event: Event, *, began: int) -> Process:
+        """The first image that we know of a process, under the one that started it."""
+        old = self._current.get(event.pid)
+        if old is not None and old.start_time != event.start_time:
+            self._drop(old)  # the pid was reused, and its end was lost
+        parent = self._parent(event)
+        executions = int((event.facts or {}).get("exec_count", 0))  # type: ignore[arg-type]
+        number = max(0, executions - 1)
+        ids = self._traces.identify(event.pid, event.start_time, number, parent, began)
+        return self._keep(self._make.first(event, parent, ids, number, began, event.exec_id - executions))
 
-    def _add(self, event: Event, parent: Process | None, *, began: int, before: Process | None = None) -> Process:
-        facts = event.facts or {}
-        number = max(0, int(facts.get("exec_count", 0)) - 1)  # type: ignore[arg-type]
-        if before is not None and before.number == number:
-            ids = (before.entity_id, before.trace_id, before.span_id, before.links)
-        else:
-            ids = self._traces.identify(event.pid, event.start_time, number, parent, began)
-        entity_id, trace_id, span_id, links = ids
-        path = facts.get("process.linux.cgroup")
-        process = Process(
-            pid=event.pid,
-            start_time=event.start_time,
-            exec_id=event.exec_id,
-            number=number,
-            started=began,
-            entity_id=entity_id,
-            trace_id=trace_id,
-            span_id=span_id,
-            parent=parent,
-            cgroup=event.cgroup,
-            attributes=self._attributes(event, facts, parent, entity_id),
-            resource=self._resources.of(event.cgroup, str(path) if path else None),
-            init=facts.get("process.vpid") == 1,
-            links=links,
-        )
-        self._images[self._key(process)] = process
-        self._current[process.pid] = process
-        self._bound()
-        return process
-
-    def _attributes(self, event: Event, facts: dict[str, Value], parent: Process | None, entity_id: str) -> Attributes:
-        known: Attributes = {"process.pid": event.pid}
-        if parent is not None and event.kind.name == _FORK:
-            known |= {name: parent.attributes[name] for name in _INHERITED if name in parent.attributes}
-        known |= {name: value for name, value in facts.items() if "." in name}
-        known |= self._arguments.attributes(facts)
-        known["process.creation.time"] = iso(event.start_time + event.time - event.boot_time)
-        known["podwitness.process.entity_id"] = entity_id
-        known["process.interactive"] = "podwitness.process.tty.major" in facts
-        path = known.get("process.executable.path")
-        if path:
-            known["process.executable.name"] = str(path).rpartition("/")[2] or str(path)
-        return known | _lineage(parent)
+    def _missed(self, event: Event) -> Process:
+        """An image whose exec nobody told of: what is known of the process says so. Else what the event itself says."""
+        known = self._current.get(event.pid)
+        if known is None or known.start_time != event.start_time:
+            self._ledger.note("process.unknown")
+            return self._begin(event, began=event.start_time)
+        self._ledger.note("process.exec_missed")
+        self._drop(known)
+        said = {**known.attributes, "podwitness.process.exec_missed": True}
+        return self._keep(msgspec.structs.replace(known, exec_id=event.exec_id, attributes=said, fragments={}))
 
     def _parent(self, event: Event) -> Process | None:
+        """The image that started the event's process: at a fork the cloner, else the kernel's parent."""
         facts = event.facts or {}
-        pid, start = facts.get("process.parent_pid"), facts.get("parent_start_time")
-        image = self._images.get((pid, start, facts.get("parent_exec_id")))  # type: ignore[arg-type]
-        newest = self._current.get(pid)  # type: ignore[arg-type]
-        return image or (newest if newest and newest.start_time == start else None)
+        who = ("cloner", "cloner_start_time", "cloner_exec_id")
+        if "cloner" not in facts:
+            who = ("process.parent_pid", "parent_start_time", "parent_exec_id")
+        pid, start, image = (int(facts.get(name, -1)) for name in who)  # type: ignore[arg-type]
+        newest = self._current.get(pid)
+        found = self._images.get((pid, start, image)) or (newest if newest and newest.start_time == start else None)
+        if found:
+            self._images.move_to_end(_key(found))
+        return found
 
-    def _unknown(self, event: Event) -> Process:
-        """An image nobody told us of (its fork and exec were lost): what the event itself says, counted."""
-        self._ledger.note("process.unknown")
-        return self._add(event, None, began=event.start_time)
+    def _keep(self, process: Process) -> Process:
+        key = _key(process)
+        self._images[key] = process
+        self._current[process.pid] = process
+        self._keep_arguments(key, process)
+        while len(self._images) > self._capacity:
+            self._drop(next(iter(self._images.values())))
+            self._ledger.note("process.evicted")
+        return process
+
+    def _keep_arguments(self, key: Key, process: Process) -> None:
+        size = sum(map(len, process.attributes.get("process.command_args", ())))  # type: ignore[arg-type]
+        if size <= LONG_ARGUMENTS:
+            return
+        self._long_bytes += size - self._long.get(key, 0)
+        self._long[key] = size
+        while self._long_bytes > ARGUMENT_BYTES:
+            oldest, size = self._long.popitem(last=False)
+            self._long_bytes -= size
+            shorten_arguments(self._images[oldest], LONG_ARGUMENTS)
+            self._ledger.note("process.arguments_shortened")
 
     def _end(self, process: Process, at: int) -> None:
         process.exited = at
         self._ended.append(process)
 
     def _drop(self, process: Process) -> None:
-        self._images.pop(self._key(process), None)
+        key = _key(process)
+        if self._images.get(key) is process:
+            del self._images[key]
+            self._long_bytes -= self._long.pop(key, 0)
         if self._current.get(process.pid) is process:
             del self._current[process.pid]
 
-    def _bound(self) -> None:
-        while len(self._images) > self._capacity:
-            self._drop(next(iter(self._images.values())))
-            self._ledger.note("process.evicted")
 
-    @staticmethod
-    def _key(process: Process) -> Key:
-        return process.pid, process.start_time, process.exec_id
-
-
-def _lineage(parent: Process | None) -> Attributes:
-    """What a record says of those above it."""
-    if parent is None:
-        return {}
-    lineage: Attributes = {"podwitness.process.parent.entity_id": parent.entity_id}
-    paths: list[str] = []
-    above: Process | None = parent
-    while above is not None and len(paths) < ANCESTORS:
-        path = above.attributes.get("process.executable.path")
-        paths.append(str(path) if path else f"[{above.attributes.get('podwitness.process.thread.name', '')}]")
-        above = above.parent
-    lineage["podwitness.process.parent.executable.path"] = paths[0]
-    lineage["podwitness.process.ancestors"] = tuple(paths)
-    return lineage
+def _key(process: Process) -> Key:
+    return process.pid, process.start_time, process.exec_id

@@ -11,30 +11,14 @@ from typing import NamedTuple
 
 from exporter import config
 from exporter.enrich import cgroups
-from exporter.enrich.annotations import select
+from exporter.enrich.annotations import LONGEST, OVERRIDES, SERVICE, select
 from exporter.enrich.host import node_name
 from exporter.enrich.images import digest, name_and_tag
 from exporter.enrich.pods import ContainerStatus, Pod, PodIndex
 from exporter.enrich.workload import owner, workload
 from exporter.model import Attributes, Resource
 from exporter.probes.resource import ANNOTATION, LABEL, OWNERS
-
-OVERRIDES = (
-    "service.name",
-    "service.namespace",
-    "service.version",
-    "service.instance.id",
-    "deployment.environment.name",
-)
-"""What a pod says of itself in an annotation `resource.opentelemetry.io/<attribute>`.
-
-These annotations and the `app.kubernetes.io/` labels are read for these attributes whether or not they are
-selected. Others are not obeyed: a pod must not call itself another pod, and its free choice of a key could
-make Loki refuse a whole request.
-"""
-
-LONGEST = 4096
-"""Characters of a label's or annotation's value: Loki has it on every record. The rest is cut."""
+from exporter.telemetry import log
 
 
 class Entry(NamedTuple):
@@ -77,6 +61,8 @@ class Resources:
             self._base["k8s.cluster.name"] = settings.cluster_name
         self._generation = pods.generation
         self._found: dict[int, Resource] = {}
+        self._paths: dict[int, str] = {}
+        self._elsewhere = False  # said that the cluster may know this node under another name
         self._entries: dict[int, Entry] = {}
         self._placeless: set[int] = set()
         self._host = Resource(self._base)
@@ -85,7 +71,8 @@ class Resources:
     def of(self, cgroup_id: int, path: str | None = None) -> Resource:
         """The Resource of this cgroup; `path` is its path where the kernel has told it."""
         found = self._found.get(cgroup_id)
-        if found is None or (path and found is self._nowhere):
+        # Another path than before: the cgroup is gone and the kernel has given its number to a new one.
+        if found is None or (path and path != self._paths.get(cgroup_id)):
             return self._find(cgroup_id, path)
         return found
 
@@ -101,20 +88,28 @@ class Resources:
             pod = self._pod(entry.container, entry.uid)
             if pod is not entry.pod:
                 self._renew(cgroup_id, entry, pod)
+            elif pod is None:
+                self._doubt_node_name(entry)
 
     def _find(self, cgroup_id: int, path: str | None) -> Resource:
         if path:
             self._tree.learn(cgroup_id, path)
         else:
             path = self._tree.path_of(cgroup_id)
+        old = self._entries.pop(cgroup_id, None)
         if path is None:
             self._placeless.add(cgroup_id)
             return self._keep(cgroup_id, self._nowhere)
+        self._placeless.discard(cgroup_id)
+        self._paths[cgroup_id] = path
         container = cgroups.parse(path)
         uid = container.pod_uid if container else cgroups.pod_uid(path)
         if container is None and uid is None:
             return self._keep(cgroup_id, self._host)
         entry = self._make(container.id if container else None, uid, container.runtime if container else None)
+        if old:
+            entry = _unless_equal(entry, old)
+        self._doubt_node_name(entry)
         self._entries[cgroup_id] = entry
         return self._keep(cgroup_id, entry.resource)
 
@@ -124,7 +119,20 @@ class Resources:
             oldest = next(iter(self._found))
             del self._found[oldest]
             self._entries.pop(oldest, None)
+            self._paths.pop(oldest, None)
         return resource
+
+    def _doubt_node_name(self, entry: Entry) -> None:
+        """Say once that a pod runs here while the API server tells of none for the name we asked by."""
+        if self._elsewhere or entry.pod or not entry.uid or not self._pods.listed or len(self._pods):
+            return
+        self._elsewhere = True
+        log.warning(
+            "a pod runs here (uid %s), but the API server has none for node %s; "
+            "if this node has another name in the cluster, set kubernetes.node_name",
+            entry.uid,
+            self._base.get("k8s.node.name"),
+        )
 
     def _pod(self, container: str | None, uid: str | None) -> Pod | None:
         """By the uid in the cgroup's path where there is one: the kernel's word before anybody else's."""
@@ -135,9 +143,7 @@ class Resources:
     def _renew(self, cgroup_id: int, old: Entry, pod: Pod | None) -> None:
         """Take the new version of the pod; if nothing that shows has changed, the Resource stays."""
         runtime = old.resource.attributes.get("container.runtime.name")
-        new = self._make(old.container, old.uid, str(runtime) if runtime else None)
-        if new.resource.attributes == old.resource.attributes:
-            new = new._replace(resource=old.resource)
+        new = _unless_equal(self._make(old.container, old.uid, str(runtime) if runtime else None), old)
         self._entries[cgroup_id] = new
         self._found[cgroup_id] = new.resource
 
@@ -167,6 +173,11 @@ class Resources:
         if pod is None:
             return ("pod",) if uid or self._expect_pods else ()
         return ("container",) if container and status is None else ()
+
+
+def _unless_equal(new: Entry, old: Entry) -> Entry:
+    """`new` with the Resource of `old`, and all that is cached in it, where both say the same."""
+    return new._replace(resource=old.resource) if new.resource.attributes == old.resource.attributes else new
 
 
 def pod_attributes(pod: Pod, settings: config.Kubernetes) -> Attributes:
@@ -229,7 +240,7 @@ def service(pod: Pod, status: ContainerStatus | None) -> Attributes:
     }
     said = tag.annotations or {}
     for attribute in OVERRIDES:
-        computed[attribute] = said.get(f"resource.opentelemetry.io/{attribute}") or computed.get(attribute)
+        computed[attribute] = said.get(SERVICE + attribute) or computed.get(attribute)
     return {attribute: value[:LONGEST] for attribute, value in computed.items() if value}
 
 

@@ -25,6 +25,7 @@ class Ids(NamedTuple):
     entity_id: str
     trace_id: bytes
     span_id: bytes
+    parent_span_id: bytes
     links: tuple[tuple[bytes, bytes], ...]
 
 
@@ -41,18 +42,24 @@ class Traces:
         suffix = f":{number}" if number else ""
         return base64.b64encode(f"{self._node}:{start_time}:{pid}{suffix}".encode()).decode()
 
+    def next_image(self, before: Process, number: int) -> Ids:
+        """Ids of the image that follows `before` in its process, at the same place of the same trace."""
+        entity_id = self.entity_id(before.pid, before.start_time, number)
+        span_id = self._hash("span", entity_id, 8)
+        return Ids(entity_id, before.trace_id, span_id, before.parent_span_id, before.links)
+
     def identify(self, pid: int, start_time: int, number: int, parent: Process | None, began: int) -> Ids:
         """Ids of the image that `parent` started at `began` (boot ns)."""
         entity_id = self.entity_id(pid, start_time, number)
         span_id = self._hash("span", entity_id, 8)
         trace = self._join(parent, began)
-        if trace:
-            return Ids(entity_id, trace, span_id, ())
+        if parent and trace:
+            return Ids(entity_id, trace, span_id, parent.span_id, ())
         trace_id = self._hash("trace", entity_id, 16)
         self._open[trace_id] = [began, 1]
         if len(self._open) > _REMEMBERED:
             self._open.popitem(last=False)
-        return Ids(entity_id, trace_id, span_id, ((parent.trace_id, parent.span_id),) if parent else ())
+        return Ids(entity_id, trace_id, span_id, b"", ((parent.trace_id, parent.span_id),) if parent else ())
 
     def _join(self, parent: Process | None, began: int) -> bytes | None:
         """The parent's trace, when it is still one bounded unit."""

@@ -17,6 +17,7 @@ COMMON = (
     "process.real_user.id",
     "podwitness.process.entity_id",
     "podwitness.process.parent.entity_id",
+    "podwitness.process.exec_missed",
 )
 """Attributes of the process image that every record carries: enough to know who, without the exec record."""
 
@@ -73,13 +74,19 @@ DERIVED = (
     "process.command_args",
     "process.interactive",
     "podwitness.process.entity_id",
+    "podwitness.process.parent.pid",
     "podwitness.process.parent.entity_id",
     "podwitness.process.parent.executable.path",
     "podwitness.process.ancestors",
     "podwitness.process.args.truncated",
     "podwitness.process.args.truncated_indexes",
 )
-"""Process attributes that the process table computes."""
+"""Process attributes that the process table computes.
+
+`process.parent_pid` is the kernel's word at that moment; `podwitness.process.parent.*` and the ancestors are of who
+started it, which after a double fork is another. `exec_missed`: the image after this one was never told of (the ring
+was full, or its exec failed too late to return), so what runs may be another program.
+"""
 
 WHOLE = tuple(
     dict.fromkeys(
@@ -99,6 +106,7 @@ PROCESS_EXEC = Kind(
     ring="lifecycle",
     fields=(*IMAGE, *PLACE, *ARGUMENTS, Field("tid", "podwitness.process.thread.id", "process")),
     carries=WHOLE,
+    once=True,
     body=(
         ("pid", "process.pid"),
         ("ppid", "process.parent_pid"),
@@ -111,7 +119,12 @@ PROCESS_FORK = Kind(
     name="process.fork",
     program="process",
     ring="lifecycle",
-    fields=IMAGE,
+    fields=(
+        *IMAGE,
+        Field("cloner", "cloner", "table"),
+        Field("cloner_start_time", "cloner_start_time", "table"),
+        Field("cloner_exec_id", "cloner_exec_id", "table"),
+    ),
     carries=COMMON,
     severity=5,
     body=(("pid", "process.pid"), ("ppid", "process.parent_pid"), ("user", "process.user.id")),

@@ -16,20 +16,25 @@ NAMED = 12
 """Names that an error lists where none resembles the glob."""
 
 
-def compile(globs: Globs, kinds: Sequence[Kind], *, where: str) -> frozenset[str]:
+def compile(globs: Globs, kinds: Sequence[Kind], *, where: str, none: bool = False) -> frozenset[str]:
     """The names of the kinds that `globs` want: exclude wins, no include means all.
 
     Args:
         globs: the setting.
         kinds: every kind there is.
         where: file and path of the setting, for errors.
+        none: whether it may be none at all: the sink takes spans.
 
     Raises:
-        ConfigError: a glob matches no event type.
+        ConfigError: a glob matches no event type, or nothing is left.
     """
     known = [kind.name for kind in kinds]
     included = matching(globs.include, known, where=f"{where}.include") if globs.include else frozenset(known)
-    return included - matching(globs.exclude, known, where=f"{where}.exclude")
+    wanted = included - matching(globs.exclude, known, where=f"{where}.exclude")
+    if not wanted and not none:
+        hint = f"exclude wins over include; leave out {', '.join(globs.exclude)}"
+        raise ConfigError("selects no event type", where=where, hint=hint)
+    return wanted
 
 
 def matching(globs: Iterable[str], known: Sequence[str], *, where: str) -> frozenset[str]:

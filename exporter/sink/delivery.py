@@ -59,6 +59,7 @@ class Outbox:
         self._deadline: float | None = None  # monotonic: when to give up; set by close
         self._attempts = 0  # failed ones in a row
         self._lost: Counter[str] = Counter()  # dropped by `put`, still to be logged
+        self._closed = False  # nobody takes anything any more
 
         self._failing = False
         self._warnings = _Warnings(f"sink {name} ({transport.endpoint})")
@@ -73,6 +74,8 @@ class Outbox:
         with self._changed:
             if self._deadline is not None:
                 self._drop(payload, "shutdown")
+            elif self._closed:
+                self._drop(payload, "closed")
             elif len(payload.data) > self._settings.max_bytes:
                 self._lose(payload, "too_large_for_queue")
             else:
@@ -163,6 +166,8 @@ class Outbox:
         elif delivery.outcome == "retry":
             self._put_back(payload, delivery.delay)
             return
+        elif delivery.outcome == "closed":
+            self._desert(payload)
         elif delivery.outcome == "refused":
             self._drop(payload, "refused")
         else:
@@ -171,13 +176,23 @@ class Outbox:
             self._ledger.drop(self._name, "sink", "rejected_by_receiver", rejected)
         self._attempts = 0
 
+    def _desert(self, payload: Payload) -> None:
+        """Drop this and all that waits or comes; where no sink is left, `run` ends."""
+        self._closed = True
+        for one in (payload, *self._waiting):
+            self._drop(one, "closed")
+        self._waiting.clear()
+        self._bytes = 0
+        self._ledger.close(self._name)
+
     def _put_back(self, payload: Payload, delay: float | None) -> None:
         """To the head of the queue; it is the oldest, so it goes first if others took its place meanwhile."""
         self._ledger.note(f"retry.{self._name}")
         self._waiting.appendleft(payload)
         self._bytes += len(payload.data)
         self._trim()
-        wait = self._backoff() if delay is None else min(delay, LONGEST_WAIT)
+        # A receiver that says "at once" (or a date in the past) each time would be asked without a pause.
+        wait = max(self._backoff(), min(delay or 0.0, LONGEST_WAIT))
         self._not_before = time.monotonic() + wait
         self._attempts += 1
 
@@ -216,7 +231,9 @@ class Outbox:
         if self._failing:
             log.warning("sink %s (%s) answers again", self._name, self._transport.endpoint)
             self._failing = False
-        if delivery.outcome == "refused":
+        if delivery.outcome == "closed":
+            log.warning("sink %s: %s; nothing more goes there", self._name, delivery.reason)
+        elif delivery.outcome == "refused":
             self._warnings.say("refused", "refused, dropped: %s", delivery.reason)
         elif delivery.rejected > 0:
             self._warnings.say("rejected", "rejected %d records: %s", delivery.rejected, delivery.reason)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from exporter import config
@@ -67,10 +68,32 @@ def check(settings: config.File) -> None:
             raise ConfigError(f"{path} cannot be written: {obstacle}", where=setting)
 
 
+def check_shared(sinks: Mapping[str, config.Sink]) -> None:
+    """Raise ConfigError where two settings would write one file; `where` is relative to `sinks`."""
+    taken: dict[str, str] = {}
+    for name, sink in sinks.items():
+        if isinstance(sink, config.File):
+            for setting, path in (("path", sink.path), ("spans_path", sink.spans_path)):
+                if path is not None:
+                    _claim(taken, f"{name}.{setting}", path, sink.backups)
+
+
+def _claim(taken: dict[str, str], setting: str, path: str, backups: int) -> None:
+    """Note whose `path` is, and those of its older generations."""
+    real = os.path.realpath(path)
+    for file in (real, *(f"{real}.{n}" for n in range(1, backups + 1))):
+        if file in taken:
+            hint = "each needs a file of its own, also for what is rotated to .1, .2 and so on"
+            raise ConfigError(f"{path} would share {file} with sinks.{taken[file]}", where=setting, hint=hint)
+        taken[file] = setting
+
+
 def _obstacle(path: Path) -> str:
     """Why `path` cannot be opened, or made, for writing; empty where it can."""
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
+        if path.is_symlink():
+            return "it is a symbolic link, which is not followed; name the target itself"
+        if path.exists() and not path.is_file():
             return "not a regular file"
         existing = path
         while not existing.exists():

@@ -8,16 +8,17 @@ should find a mistyped Authorization header by its absence.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes
 
-from exporter import config
+from exporter import config, urls
 from exporter.errors import ConfigError
 from exporter.model import Signal
 
 DEFAULT_ENDPOINT = "http://localhost:4318"
 DEFAULT_TIMEOUT = 10.0
+PROTOCOL = "http/protobuf"
 OURS = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding"})
 """Headers that say what the body is; nobody else may."""
 
@@ -82,6 +83,12 @@ def destination(settings: config.OtlpHttp, environ: Mapping[str, str], signal: S
     )
 
 
+def ignored_protocols(environ: Mapping[str, str], signals: Iterable[Signal]) -> list[str]:
+    """`VARIABLE=value` of each variable that asks for another protocol than the one we speak."""
+    asked = dict(_Environment(environ, signal).get("PROTOCOL") for signal in signals)
+    return [f"{variable}={value}" for variable, value in asked.items() if value not in (None, PROTOCOL)]
+
+
 def _url(settings: config.OtlpHttp, environment: _Environment, signal: Signal) -> str:
     """A base endpoint gets the signal's path, a signal's own endpoint is taken as it is."""
     variable, own = environment.of_signal("ENDPOINT")
@@ -99,16 +106,10 @@ def _http(url: str, where: str) -> SplitResult:
 
     The URL itself stays out of the errors about passwords: they end in logs.
     """
-    hint = "write it as http://host:4318 or https://host:4318"
-    if not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
-        raise ConfigError("has spaces or other characters that a URL cannot hold", where=where, hint=hint)
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that does not close
-        usable = False
-    if not usable:
-        raise ConfigError("is no http or https URL with a host", where=where, hint=hint)
+        parts = urls.split(url)
+    except ValueError as error:
+        raise ConfigError(str(error), where=where, hint=urls.HINT) from error
     if "@" in parts.netloc:
         raise ConfigError("holds a user name or password", where=where, hint="send them in headers")
     return parts._replace(path=parts.path or "/")

@@ -6,6 +6,7 @@ Retry-After where given; everything else is final. Loki's 204 without a body is 
 (ingestion blocked) is not. A redirect is not followed: the records would go where nobody configured them to.
 """
 
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,10 +20,12 @@ from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload, Signal
 from exporter.sink import otlp_response
-from exporter.sink.otlp_environment import Destination, destination
+from exporter.sink.otlp_environment import PROTOCOL, Destination, destination, ignored_protocols
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
+
+log = logging.getLogger("podwitness.sink")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
@@ -42,6 +45,8 @@ class OtlpHttp:
 
     def __init__(self, settings: config.OtlpHttp, *, environ: Mapping[str, str], version: str) -> None:
         signals: tuple[Signal, ...] = ("logs", "traces") if settings.spans else ("logs",)
+        for asked in ignored_protocols(environ, signals):
+            log.warning("%s is ignored: an otlp_http sink speaks %s", otlp_response.printable(asked), PROTOCOL)
         self._channels = {signal: _Channel(destination(settings, environ, signal), version) for signal in signals}
 
     @property

@@ -40,7 +40,7 @@ class Stdout:
                 done += self._write(memoryview(payload.data)[done:])
         except OSError as error:
             if error.errno in CLOSED:
-                return Delivery("refused", "stdout is closed")
+                return Delivery("closed", "stdout is closed")
             self._begun = payload, done
             return Delivery("retry", error.strerror or str(error))
         self._begun = None

@@ -28,9 +28,9 @@ class Bell:
         for ring in rings:
             self._epoll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
 
-    def wait(self) -> bool:
-        """Until something may have happened; whether there is anything to read."""
-        if self._quiet < _QUIET_POLLS:
+    def wait(self, *, pending: bool) -> bool:
+        """Until something may have happened; whether there is more to read. It does not sleep on what is `pending`."""
+        if pending or self._quiet < _QUIET_POLLS:
             self._epoll.poll(self._poll_seconds)
         else:
             self._sleep()

@@ -34,6 +34,7 @@ CONVERTERS: Mapping[str, Convert] = {
     "signal_t": lambda number: signal_name(int(number)) if number else None,
     "exit_code_t": lambda code: None if code == -1 else int(code),
     "device_number_t": lambda number: None if number == -1 else int(number),
+    "cut_t": {0: None, 1: "start", 2: "end"}.get,
     "flag_t": lambda flag: True if flag else None,  # a flag that is down says nothing
 }
 TAIL = ("str_len_t", "argv_len_t")

@@ -20,12 +20,15 @@ from exporter.source.btf import Types
 from exporter.source.clock import BootClock, boot_id
 from exporter.source.decode import Decoder
 from exporter.source.rings import RingReader
+from exporter.telemetry import log
 
 RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
 SNAPSHOT = "snapshot"
 SHARED_MAPS = ("lifecycle", "activity", "counts", "reader")
 BTF = Path("/sys/kernel/btf/vmlinux")
 _READ_LIMIT = 4096  # samples of one ring at a time: bounds what is in memory between read and encode
+_CMDLINE_BYTES = 16 * 1024  # as much of argv as an exec carries
+_WAKE_BYTES = 64 * 1024  # written between two wake-ups, at most a quarter of the smallest ring
 _LENGTH = struct.Struct("<Q")
 _COUNTS = struct.Struct("<QQ")
 
@@ -65,6 +68,7 @@ class Kernel:
         number = self.types[SNAPSHOT].enumerator(f"{cgroups.hierarchy}_hierarchy")
         self._constants = {"hierarchy": struct.pack("<I", number)}
         self._lost = dict.fromkeys(RINGS, 0)
+        self._sees_host = True  # /proc has the same process ids as the kernel tells
         self._rings: list[RingReader] = []
         self._bell: Bell | None = None
 
@@ -94,6 +98,7 @@ class Kernel:
     def _start(self) -> None:
         """Load the iterator first: it tells who we are; then the probes, which leave us out."""
         sizes = dict(zip(RINGS, (self._settings.lifecycle_ring_bytes, self._settings.activity_ring_bytes), strict=True))
+        self._constants["wake_bytes"] = struct.pack("<Q", min(_WAKE_BYTES, *(size // 4 for size in sizes.values())))
         for ring, size in sizes.items():
             self._objects[SNAPSHOT].set_size(ring, size)
         self._load(SNAPSHOT)
@@ -126,8 +131,12 @@ class Kernel:
         records = [RawSample("lifecycle", 0, 0, record) for record in self._iterate()]
         us = next(seen for seen in decoder.decode(records, 0, 0) if seen.facts and seen.facts["reader"] == seen.pid)
         self._constants["agent_tgid"] = struct.pack("<I", us.pid)
+        if us.pid != os.getpid():
+            self._sees_host = False
+            log.warning("not in the host's pid namespace: processes that are here already stay unknown; use hostPID")
         if us.facts and self._is_container(str(us.facts.get("process.linux.cgroup", "/"))):
             self._constants["agent_cgroup"] = struct.pack("<Q", us.cgroup)
+            log.info("what happens in the agent's own container is not told")
 
     def _iterate(self) -> list[bytes]:
         """Every record of the task iterator, without its length prefix."""
@@ -149,8 +158,13 @@ class Kernel:
         ]
 
     def _arguments(self, pid: int) -> bytes | None:
+        if not self._sees_host:
+            return None
         try:
-            return (self._proc / str(pid) / "cmdline").read_bytes() or None
+            with (self._proc / str(pid) / "cmdline").open("rb") as file:
+                found = file.read(_CMDLINE_BYTES)
+            # A program that writes a title over its arguments leaves a row of NULs behind it.
+            return found.rstrip(b"\0") + b"\0" if found else None
         except OSError:
             return None  # it has ended since
 
@@ -158,9 +172,9 @@ class Kernel:
         """Unix time minus boot time, in nanoseconds."""
         return self._clock.offset()
 
-    def wait(self) -> bool:
-        """Until something may have happened; whether there is anything to read."""
-        return self._bell is not None and self._bell.wait()
+    def wait(self, *, pending: bool = False) -> bool:
+        """Until something may have happened, not for long if something is `pending`; whether there is more to read."""
+        return self._bell is not None and self._bell.wait(pending=pending)
 
     def read(self) -> list[RawSample]:
         """What the rings hold; lifecycle before and after activity, so that no activity precedes its process."""

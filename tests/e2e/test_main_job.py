@@ -182,6 +182,7 @@ class Life:
             "podwitness.process.saved_group.id": 0,
             **{f"podwitness.process.capabilities.{name}": found for name, found in names.items()},
             **{f"podwitness.process.namespace.{name}": self.namespaces[name] for name in namespaces},
+            "podwitness.process.parent.pid": os.getpid(),
             "podwitness.process.parent.executable.path": str(Path("/proc/self/exe").readlink()),
         }
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import Globs
-from exporter.enrich.annotations import MANIFESTS, guarded, select
+from exporter.enrich.annotations import LONGEST, MANIFESTS, guarded, select, useful
 
 SECRET_LIKE = [
     "password",
@@ -78,3 +78,36 @@ def test_an_ordinary_key_is_not_taken_for_a_secret(key: str) -> None:
 @given(st.text(), st.text(), st.sampled_from(["password", "Secret", "api-key", "TOKEN", "private.key"]))
 def test_a_secret_word_is_found_whatever_stands_around_it(before: str, after: str, word: str) -> None:
     assert guarded(f"{before}/{word}/{after}")
+
+
+def test_what_nobody_asked_for_is_not_even_kept() -> None:
+    assert useful({"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "blue"}, Globs()) is None
+    assert useful({"team": "blue", "other": "x"}, Globs(include=("t*",))) == {"team": "blue"}
+    assert useful(None, Globs(include=("*",))) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "resource.opentelemetry.io/service.name",
+        "resource.opentelemetry.io/deployment.environment.name",
+        "kubernetes.io/config.hash",
+        "kubernetes.io/config.mirror",
+        "app.kubernetes.io/instance",
+        "pod-template-hash",
+    ],
+)
+def test_what_attributes_are_computed_from_is_kept_whatever_the_globs_say(key: str) -> None:
+    assert useful({key: "v"}, Globs(exclude=("*",))) == {key: "v"}
+
+
+@given(st.dictionaries(st.sampled_from([*SECRET_LIKE, *HARMLESS, *MANIFESTS]), st.text()), st.sampled_from(HARMLESS))
+def test_nothing_that_is_told_gets_lost_by_keeping_less(found: dict[str, str], name: str) -> None:
+    for globs in (Globs(include=("*",)), Globs(include=(name, "api*")), Globs(include=("*",), exclude=(name,))):
+        assert select(useful(found, globs) or {}, globs) == select(found, globs)
+
+
+def test_of_an_enormous_value_just_enough_is_kept_to_see_that_it_was_cut() -> None:
+    kept = useful({"big": "x" * 200_000}, Globs(include=("big",)))
+
+    assert kept == {"big": "x" * (LONGEST + 1)}

@@ -261,3 +261,40 @@ def test_a_deep_tree_of_one_container_does_not_hide_the_others(tmp_path: Path) -
     tree = tree_in(tmp_path, Clock(), limit=10)
 
     assert tree.path_of((tmp_path / "z").stat().st_ino) == "/z"
+
+
+class Walks:
+    """Tells whether the tree was walked: by a folder that only a walk can find."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder, self.clock, self.tree = folder, clock, tree_in(folder, clock)
+        self._made = 0
+
+    def after(self, seconds: float) -> bool:
+        """Whether an unknown number walks the tree `seconds` from now: a new folder would be learned."""
+        self.clock.now += seconds
+        self._made += 1
+        (self._folder / str(self._made)).mkdir()
+        self.tree.path_of(1)
+        return (self._folder / str(self._made)).stat().st_ino in self.tree._paths
+
+
+def test_a_number_that_stays_unknown_walks_less_and_less_often_but_once_a_minute(tmp_path: Path) -> None:
+    walks = Walks(tmp_path, Clock())
+    assert walks.after(0)
+
+    for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+        assert not walks.after(pause - 0.5), f"sooner than {pause} s"
+        assert walks.after(0.5), f"after {pause} s"
+
+
+def test_a_walk_that_finds_what_was_asked_for_makes_the_pause_short_again(tmp_path: Path) -> None:
+    walks = Walks(tmp_path, Clock())
+    for pause in (0, 1, 2, 4):
+        assert walks.after(pause)
+    (tmp_path / "late").mkdir()
+    assert walks.tree.path_of((tmp_path / "late").stat().st_ino) is None, "in the pause"
+
+    assert walks.after(8), "some other number asks, and the one asked for in the pause is found as well"
+
+    assert walks.after(1)

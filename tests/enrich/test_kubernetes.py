@@ -15,7 +15,7 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
-from exporter.config import Kubernetes
+from exporter.config import Globs, Kubernetes
 from exporter.enrich import kubernetes
 from exporter.enrich.kubernetes import PodWatch
 from exporter.enrich.pods import Pod, PodIndex
@@ -102,7 +102,8 @@ class Cluster:
 
     def watch(self, **settings: Any) -> PodWatch:
         """A running watch, the administrator's unless `settings` say otherwise; the fixture closes it."""
-        chosen = {"kubeconfig": str(self.api.kubeconfig), "node_name": self.node} | settings
+        asked = {"labels": Globs(include=("app",)), "annotations": Globs(include=("team",))}
+        chosen = {"kubeconfig": str(self.api.kubeconfig), "node_name": self.node} | asked | settings
         watch = PodWatch.open(Kubernetes(**chosen), self.index, self.ledger)
         assert watch
         self._open.append(watch)
@@ -156,7 +157,8 @@ def cluster(apiserver: ApiServer, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_pods_that_are_there_come_with_the_list(cluster: Cluster) -> None:
-    uid = cluster.create("early", labels={"app": "web"}, annotations={"team": "blue"})
+    annotations = {"team": "blue", "example.com/large": "x" * 200_000}
+    uid = cluster.create("early", labels={"app": "web", "other": "x"}, annotations=annotations)
 
     assert cluster.watch().synced.wait(30)
 
@@ -233,14 +235,17 @@ def test_pods_of_another_node_are_never_delivered(cluster: Cluster) -> None:
         cluster.delete(name)
 
 
-def test_a_watch_goes_on_where_it_ended_when_the_connection_breaks(cluster: Cluster) -> None:
+def test_a_watch_goes_on_where_it_ended_when_the_connection_breaks(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "podwitness")
     kept, gone = cluster.create("kept"), cluster.create("gone")
     line = cluster.line()
     watch = cluster.watch(kubeconfig=cluster.kubeconfig({"token": cluster.api.token}, f"https://127.0.0.1:{line.port}"))
     wait_for(lambda: len(cluster.index) == 2, "both pods are known")
 
     line.cut()
-    wait_for(lambda: "trying again" in watch.health, "the loss is told")
+    wait_for(lambda: cluster.ledger.noted["kubernetes_retry"] >= 3, "the server is sought")
     cluster.delete("gone")
     cluster.annotate("kept", team="blue")
     late = cluster.create("late")
@@ -250,9 +255,12 @@ def test_a_watch_goes_on_where_it_ended_when_the_connection_breaks(cluster: Clus
     cluster.sees(kept, lambda pod: pod.metadata.annotations == {"team": "blue"})
     wait_for(lambda: len(cluster.index) == 2, "the deleted pod is gone")
     assert cluster.index.by_uid(gone)
-    assert cluster.ledger.noted["kubernetes_retry"] >= 1
     assert cluster.ledger.noted["kubernetes_relist"] == 0
     wait_for(lambda: watch.health == f"watching the pods of node {cluster.node}", "health says so")
+    lost, back = [record for record in caplog.records if record.name == "podwitness"]
+    assert (lost.levelname, back.levelname) == ("WARNING", "INFO"), "each change once, however many attempts"
+    assert "cannot watch pods" in lost.getMessage()
+    assert back.getMessage() == f"watching the pods of node {cluster.node} again"
 
 
 def test_when_a_new_api_server_has_no_history_everything_is_listed_again(cluster: Cluster) -> None:
@@ -315,7 +323,10 @@ def grant(cluster: Cluster, *verbs: str) -> None:
     api.request("POST", f"{rbac}/clusterrolebindings", binding)
 
 
-def test_a_missing_right_is_named_and_the_watch_begins_once_it_is_given(cluster: Cluster) -> None:
+def test_a_missing_right_is_named_and_the_watch_begins_once_it_is_given(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "podwitness")
     uid = cluster.create("early")
     watch = cluster.watch(kubeconfig=cluster.kubeconfig({"token": service_account(cluster)}))
 
@@ -323,9 +334,14 @@ def test_a_missing_right_is_named_and_the_watch_begins_once_it_is_given(cluster:
     assert "verbs list and watch on pods" in watch.health
     assert f"system:serviceaccount:default:{cluster.node}" in watch.health
     assert not watch.synced.is_set()
+    wait_for(lambda: cluster.ledger.noted["kubernetes_retry"] >= 2, "another attempt")
 
     grant(cluster, "list", "watch")
     cluster.sees(uid)
+    wait_for(lambda: len(caplog.records) > 1, "the recovery is logged")
+    refused, back = [record.getMessage() for record in caplog.records if record.name == "podwitness"]
+    assert "not allowed to list pods" in refused
+    assert back.endswith("again")
 
 
 def test_a_right_to_list_but_not_to_watch_is_told_as_that(cluster: Cluster) -> None:

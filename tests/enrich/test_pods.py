@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.enrich.pods import ContainerStatus, Metadata, Owner, Pod, PodIndex, Status
+from exporter.config import Globs, Kubernetes
+from exporter.enrich.pods import ContainerStatus, Metadata, Owner, Pod, PodIndex, Status, trimmed
 
 FIRST, SECOND = "aa" * 32, "bb" * 32
 
@@ -228,3 +229,27 @@ def test_a_reader_never_meets_a_half_made_change() -> None:
     reader.join()
 
     assert not wrong
+
+
+def test_a_trimmed_pod_has_everything_but_labels_and_annotations_that_nobody_will_read() -> None:
+    whole = pod("1", FIRST, annotations={"example.com/owner": "blue", "applied": "x" * 200_000})
+    settings = Kubernetes(annotations=Globs(include=("example.com/*",)))
+
+    less = trimmed(whole, settings)
+
+    assert less.metadata.annotations == {"example.com/owner": "blue"}
+    assert less.metadata.labels is None
+    assert whole.metadata.labels
+    assert (less.metadata.name, less.metadata.uid) == (whole.metadata.name, "1")
+    assert (less.spec, less.status) == (whole.spec, whole.status)
+
+
+def test_the_first_list_is_news_even_if_it_is_empty() -> None:
+    index = PodIndex()
+    assert not index.listed
+    before = index.generation
+
+    index.replace([])
+
+    assert index.listed
+    assert index.generation > before

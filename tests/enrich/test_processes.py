@@ -1,5 +1,6 @@
 """The process table: each record names the right image, parent and trace, whatever the kernel does with pids."""
 
+import gc
 from itertools import count
 
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter import config, probes
 from exporter.enrich.pods import PodIndex
-from exporter.enrich.processes import ProcessTable
+from exporter.enrich.processes import ARGUMENT_BYTES, ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import MAX_PROCESSES, Traces
 from exporter.model import Event, Kind, Process, Span, Value
@@ -84,6 +85,15 @@ class Machine:
         }  # fmt: skip
         event = self.event(probes.PROCESS_EXEC, pid, start, image + 1, facts)
         return event, self.table.apply(event), (pid, start, image + 1)
+
+    def long_exec(self, process: tuple[int, int, int]) -> Event:
+        pid, start, image = process
+        args = tuple(["x" * 4000] * 4)
+        facts: dict[str, Value] = {"exec_count": 1, "args": args, "args_whole": 4, "process.args_count": 4}
+        event = self.event(probes.PROCESS_EXEC, pid, start, image + 1, facts)
+        self.table.apply(event)
+        self.last = event
+        return event
 
     def exit(
         self, process: tuple[int, int, int], code: int | None = 0, signal: str | None = None
@@ -280,3 +290,88 @@ def test_a_process_is_the_same_object_to_all_its_records() -> None:
     end, _span = machine.exit(image)
     assert isinstance(event.process, Process)
     assert event.process is end.process
+
+
+def test_the_image_after_a_fork_of_a_runtime_is_the_first_whatever_the_kernel_counts() -> None:
+    """With CLONE_PARENT a child begins with its cloner's count of execs; the fork tells the true beginning."""
+    machine = Machine()
+    event, _span, _image = machine.exec(machine.fork(10, INIT), "/bin/first", execs=7)
+    assert event.process.number == 0
+    assert event.process.entity_id == Traces("node", "boot").entity_id(10, event.start_time, 0)
+
+
+def test_a_chain_of_processes_that_each_start_one_and_exit_does_not_grow() -> None:
+    machine = Machine()
+    process = machine.fork(10, INIT)
+    for pid in range(11, 200):
+        child = machine.fork(pid, process)
+        machine.exit(process)
+        machine.table.forget()
+        process = child
+    machine.table.forget()
+    last = machine.last.process
+    machine.last = machine.event(probes.PROCESS_FORK, 1, 1, 1, None)
+    gc.collect()
+    alive = [one for one in gc.get_objects() if isinstance(one, Process)]
+    assert [one for one in alive if one.pid in range(10, 199)] == []
+    assert len(last.lineage["podwitness.process.ancestors"]) == 8  # type: ignore[arg-type]
+
+
+def test_a_parent_in_use_is_not_evicted_before_those_that_nobody_uses() -> None:
+    machine = Machine(capacity=10)
+    _event, _none, daemon = machine.exec(machine.fork(10, INIT), "/sbin/daemon")
+    for pid in range(11, 100):
+        machine.fork(pid, daemon)  # their ends are lost
+    machine.fork(100, daemon)
+    assert machine.last.attributes().keys() >= {"podwitness.process.parent.entity_id"}
+    assert machine.last.process.lineage["podwitness.process.parent.executable.path"] == "/sbin/daemon"
+
+
+def test_an_exec_that_nobody_told_of_leaves_the_exit_with_what_is_known_and_says_so() -> None:
+    """The kernel counts an exec that fails after the point of no return, and one that the ring had no room for."""
+    machine = Machine()
+    event, _none, (pid, start, image) = machine.exec(machine.fork(10, INIT), "/bin/sh")
+    end, span = machine.exit((pid, start, image + 1), None, "SIGSEGV")
+    told = end.attributes()
+    assert told["process.executable.path"] == "/bin/sh"
+    assert told["podwitness.process.exec_missed"] is True
+    assert "podwitness.process.exec_missed" not in event.attributes()
+    assert span is not None
+    assert span.name == "sh"
+    machine.table.forget()
+    machine.table.forget()
+    assert len(machine.table) == 0
+
+
+def test_a_pid_that_comes_again_ends_the_one_whose_exit_was_lost() -> None:
+    machine = Machine()
+    machine.exec(machine.fork(10, INIT), "/bin/lost")
+    machine.fork(10, INIT)
+    assert len(machine.table) == 1
+
+
+def test_long_arguments_of_many_living_processes_are_shortened_from_the_oldest_on() -> None:
+    machine = Machine(capacity=5000)
+    oldest = machine.fork(10, INIT)
+    pid, start, image = oldest
+    first = machine.long_exec(oldest)
+    for number in range(11, 11 + ARGUMENT_BYTES // 16_000 + 1):
+        machine.long_exec(machine.fork(number, INIT))
+    kept = first.process.attributes["process.command_args"]
+    assert isinstance(kept, tuple)
+    assert sum(len(str(arg)) for arg in kept) == 1024
+    assert first.process.attributes["podwitness.process.args.truncated"] is True
+    assert machine.last.process.attributes.get("podwitness.process.args.truncated") is None
+    assert machine.exit((pid, start, image + 1))[0].process is first.process
+
+
+def test_after_a_double_fork_the_kernels_parent_and_who_started_it_are_both_told() -> None:
+    machine = Machine()
+    _event, _none, shell = machine.exec(machine.fork(10, INIT), "/bin/sh")
+    orphan = machine.fork(11, shell)
+    machine.exit(shell)
+    event, _span, _image = machine.exec(orphan, "/sbin/daemon")
+    told = event.attributes()
+    assert told["process.parent_pid"] == 1
+    assert told["podwitness.process.parent.pid"] == 10
+    assert told["podwitness.process.parent.executable.path"] == "/bin/sh"

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from exporter.config import Globs, Kubernetes
+from exporter.enrich.annotations import LONGEST
 from exporter.enrich.cgroups import Tree
 from exporter.enrich.pods import Pod, PodIndex
-from exporter.enrich.resources import LONGEST, Resources
+from exporter.enrich.resources import Resources
 from exporter.model import Attributes
 from exporter.probes.resource import RESOURCE, TEMPLATES
 
@@ -337,3 +338,70 @@ def test_every_attribute_is_declared() -> None:
     undeclared = {name for name in written if name not in RESOURCE and not name.startswith(TEMPLATES)}
     assert not undeclared
     assert "podwitness.metadata.missing" in written
+
+
+def test_a_number_that_the_kernel_gives_to_a_new_cgroup_is_looked_up_by_the_path_it_tells() -> None:
+    node = Node(pod())
+    assert node.resources.of(1, path(APP)).attributes["container.id"] == APP
+
+    assert node.resources.of(1, path(SIDE)).attributes["container.id"] == SIDE
+    assert node.resources.of(1).attributes["container.id"] == SIDE
+    assert node.resources.of(1, "/system.slice/sshd.service").attributes == BASE
+
+
+def test_a_pod_that_changes_does_not_get_back_a_number_that_the_host_has_now() -> None:
+    node = Node(pod())
+    node.resources.of(1, path(APP))
+    node.resources.of(1, "/system.slice/sshd.service")
+
+    node.index.apply(pod(name="renamed"))
+    node.resources.refresh()
+
+    assert node.resources.of(1).attributes == BASE
+
+
+def test_the_same_path_told_again_keeps_the_resource() -> None:
+    node = Node(pod())
+    before = node.resources.of(1, path(APP))
+
+    assert node.resources.of(1, path(APP)) is before
+    assert node.resources.of(1, path(APP) + "/inner") is before, "another path, the same container"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_pods_here_and_none_for_this_nodes_name_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+
+    node.attributes(APP)
+    node.attributes(SIDE)
+
+    (said,) = warnings(caplog)
+    assert UID in said
+    assert "none for node node-1" in said
+    assert "set kubernetes.node_name" in said
+
+
+def test_pods_seen_before_the_first_list_are_doubted_when_it_comes_and_is_empty(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    index = PodIndex()
+    resources = Resources(HOST, index, Tree(None), Kubernetes(node_name="node-1"), True)
+    resources.of(1, path(APP))
+    resources.refresh()
+    assert not warnings(caplog)
+
+    index.replace([])
+    resources.refresh()
+
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_pod_not_seen_yet_beside_others_says_nothing_of_the_nodes_name(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(pod(uid="another"))
+
+    node.attributes()
+
+    assert not warnings(caplog)

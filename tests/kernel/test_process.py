@@ -253,7 +253,7 @@ def test_a_path_deeper_than_we_walk_is_marked(tmp_path: Path) -> None:
     with recording(tmp_path) as finish:
         subprocess.run([TRUE, "deep"], check=True, cwd=deep)
         (event,) = marked(finish(), "deep")
-    assert facts(event)["podwitness.process.working_directory_truncated"] is True
+    assert facts(event)["podwitness.process.working_directory_truncated"] == "start"
     assert facts(event)["process.working_directory"] == "/d" * 64
 
 
@@ -331,3 +331,70 @@ def test_the_samples_of_a_ring_are_numbered_without_holes(tmp_path: Path) -> Non
         told = finish()
     uids = [event.uid for event in told.events]
     assert len(set(uids)) == len(uids) >= 20
+
+
+RACE = r"""
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static atomic_int go;
+static void *spin(void *unused) { while (!go); syscall(SYS_exit, 0); return unused; }
+int main(void)
+{
+	pthread_t thread;
+	for (int i = 0; i < 16; i++)
+		pthread_create(&thread, 0, spin, 0);
+	go = 1;
+	syscall(SYS_exit, 0);
+}
+"""
+
+CLONE_PARENT = r"""
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
+		execl("/bin/true", "/bin/true", "clone-parent", (char *)0);
+	return 0;
+}
+"""
+
+
+def compiled(folder: Path, source: str) -> str:
+    """A small program of the test's own; clang is there, it compiles the probes."""
+    (folder / "program.c").write_text(source)
+    program = str(folder / "program")
+    subprocess.run(["clang", "-O1", "-pthread", str(folder / "program.c"), "-o", program], check=True)
+    return program
+
+
+def test_threads_that_leave_at_once_end_their_process_once(tmp_path: Path) -> None:
+    program = compiled(tmp_path, RACE)
+    with recording(tmp_path) as finish:
+        children = [subprocess.Popen([program]) for _ in range(230)]
+        for child in children:
+            child.wait()
+        told = finish()
+    pids = sorted(child.pid for child in children)
+    assert sorted(event.pid for event in of_pids(told.of("process.exit"), pids)) == pids
+
+
+def test_with_clone_parent_the_cloner_is_told_and_the_first_exec_is_the_first(tmp_path: Path) -> None:
+    """As runc starts a container's first process."""
+    program = compiled(tmp_path, CLONE_PARENT)
+    with recording(tmp_path) as finish:
+        cloner = subprocess.Popen([program])
+        cloner.wait()
+        os.waitpid(-1, 0)  # the clone is our child too
+        told = finish()
+    (event,) = marked(told, "clone-parent")
+    (begin,) = of_pids(told.of("process.fork"), [event.pid])
+    assert facts(begin)["cloner"] == cloner.pid
+    assert facts(begin)["process.parent_pid"] == os.getpid()
+    assert facts(begin)["exec_count"] == 0
+    assert event.exec_id == begin.exec_id + 1

@@ -18,7 +18,6 @@ ALL = {"process.exec", "process.fork", "process.exit"}
         (Globs(include=("process.ex*",)), {"process.exec", "process.exit"}),
         (Globs(exclude=("process.fork",)), ALL - {"process.fork"}),
         (Globs(include=("*",), exclude=("*.ex??",)), {"process.fork"}),
-        (Globs(include=("process.exec",), exclude=("process.exec",)), set()),
         (Globs(include=("process.[fe]*",), exclude=("*.exit",)), {"process.exec", "process.fork"}),
     ],
 )
@@ -32,6 +31,16 @@ def test_refuses_a_glob_that_selects_nothing_and_guesses_what_was_meant() -> Non
     assert str(caught.value) == (
         "c.yaml: sinks.a.events.include[1]: proces.exit matches no event type (did you mean process.exit?)"
     )
+
+
+def test_refuses_a_selection_that_leaves_nothing_but_for_a_sink_that_takes_spans() -> None:
+    nothing = Globs(include=("process.exec",), exclude=("process.fork", "*"))
+    with pytest.raises(ConfigError) as caught:
+        select.compile(nothing, KINDS, where="c.yaml: sinks.a.events")
+    assert str(caught.value) == (
+        "c.yaml: sinks.a.events: selects no event type (exclude wins over include; leave out process.fork, *)"
+    )
+    assert select.compile(nothing, KINDS, where="", none=True) == set()
 
 
 def test_refuses_an_exclusion_that_excludes_nothing() -> None:

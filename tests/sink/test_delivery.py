@@ -273,7 +273,37 @@ def test_no_attempt_is_made_before_the_time_the_receiver_asked_for() -> None:
     assert (case.sent, case.drops) == (0, {"shutdown": 7})
 
 
-@pytest.mark.parametrize("delay", [0.0, -1.0, 1e18, float("inf")])
+@pytest.mark.parametrize("delay", [None, 0.0, -1.0, 0.001])
+def test_a_receiver_that_asks_for_no_wait_gets_ours(delay: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.sink.delivery.random.uniform", lambda _low, _high: 3000.0)
+    case = Case(Scripted([Delivery("retry", "at once", delay=delay)] * 1000))
+    case.outbox.start()
+    case.put(first := payload())
+    wait_for(lambda: case.ledger.noted["retry.loki"], "a first failed attempt")
+    case.put(payload())  # wakes the thread
+    case.outbox.close()
+    # One attempt on its own, one because of the end.
+    assert case.transport.attempts == [first, first]
+
+
+def test_nothing_more_is_tried_where_nobody_is_there_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    hanging = Hanging(Delivery("closed", "stdout is closed"))
+    case = Case(Scripted([ACCEPTED, hanging]))
+    case.ledger.offer("loki", 0)
+    case.outbox.start()
+    case.put(payload(1), last := payload(2), payload(4))
+    assert hanging.begun.wait(30)
+    assert not case.ledger.deserted
+    hanging.let_go.set()
+    wait_for(lambda: case.ledger.deserted, "the ledger knows")
+    case.put(payload(8))
+    case.outbox.close()
+    assert case.transport.attempts[1:] == [last]
+    assert (case.sent, case.drops) == (1, {"closed": 14})
+    assert caplog.messages == ["sink loki: stdout is closed; nothing more goes there"]
+
+
+@pytest.mark.parametrize("delay", [0.0, -1.0, 1e18, float("inf"), float("nan")])
 def test_no_delay_is_too_odd_for_the_thread(delay: float) -> None:
     case = Case(Scripted([Delivery("retry", "odd", delay=delay)]))
     case.outbox.start()
@@ -318,6 +348,7 @@ outcomes = st.one_of(
     st.builds(Delivery, st.just("accepted"), rejected=st.integers(-1, 5)),
     st.builds(Delivery, st.just("retry"), delay=st.sampled_from([None, 0.0, 0.0005, 3000.0])),
     st.just(REFUSED),
+    st.just(Delivery("closed")),
     st.builds(ValueError),
 )
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload
-from exporter.sink.file import File
+from exporter.sink.file import File, check_shared
 
 
 def lines(*texts: str) -> Payload:
@@ -109,9 +109,24 @@ def test_a_link_is_never_followed(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "shadow"
     target.write_text("precious")
     path.symlink_to(target)
-    with pytest.raises(ConfigError, match=r"^path: .*events\.jsonl cannot be written"):
+    with pytest.raises(ConfigError, match=r"^path: .*events\.jsonl cannot be written: it is a symbolic link.*target"):
         File(config.File(path=str(path)))
     assert target.read_text() == "precious"
+
+
+def test_two_settings_that_mean_one_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    first = config.File(path=f"{tmp_path}/events")
+    for other, told in {
+        f"{tmp_path}/events": f"{tmp_path}/events with sinks.a.path",
+        f"{tmp_path}/link/events": f"{tmp_path}/events with sinks.a.path",
+        f"{tmp_path}/events.5": f"{tmp_path}/events.5 with sinks.a.path",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            check_shared({"a": first, "b": config.File(path="/b", spans_path=other)})
+        assert str(caught.value).startswith(f"b.spans_path: {other} would share {told}")
+    apart = config.File(path=f"{tmp_path}/events.6", spans_path=f"{tmp_path}/other/events")
+    check_shared({"a": first, "b": apart, "c": config.Stdout(), "d": config.Stdout()})
 
 
 def test_a_link_put_there_later_is_not_followed_either(path: Path, tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ def test_a_reader_that_went_away_is_told() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        assert Stdout(writing).send(LINE) == Delivery("refused", "stdout is closed")
+        assert Stdout(writing).send(LINE) == Delivery("closed", "stdout is closed")
     finally:
         os.close(writing)
-    assert Stdout(writing).send(LINE) == Delivery("refused", "stdout is closed")
+    assert Stdout(writing).send(LINE) == Delivery("closed", "stdout is closed")
 
 
 def test_a_full_disk_behind_it_is_a_retry() -> None:
