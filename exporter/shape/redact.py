@@ -6,7 +6,8 @@ of arguments. The user's patterns see the arguments one a line, the presets with
 and its value may be two arguments.
 
 Each pattern finds spans in the original text, and the union is blotted: no pattern spoils another. Patterns
-are RE2: an argument is written by whoever we observe, and must not cost more than linear time.
+are RE2: an argument is written by whoever we observe, and must not cost more than linear time. Nor is the
+number of matches open: a few hundred are walked in one argv, and what follows them is blotted whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +17,24 @@ import re2
 
 from exporter.config import Redaction
 from exporter.errors import ConfigError
-from exporter.shape.presets import PRESETS
+from exporter.shape.presets import CUT, PRESETS, PROGRAMS, Program
 
 BLOT = "*****"
+# Walked in one argv, shared out among the patterns that match. More are no command line but an attack on us.
+MATCHES = 256
+# Patterns that may match in one argv, for the same reason.
+KINDS = 24
+# The kernel hands over 16 KiB at most: in characters of four bytes each, no fewer than these.
+_MAYBE_CUT = 4096
 
 Argv = tuple[str, ...]
 Span = tuple[int, int]
+
+
+# Where a match begins, and what of it is to be blotted; empty spans are of groups that took no part.
+Found = tuple[int, list[Span]]
+Walk = Callable[[str | bytes], Iterator[Found]]
+_BACK = bytes.maketrans(b"?\x01", b"\x7f?")
 
 
 class Match(Protocol):
@@ -38,10 +51,10 @@ class Pattern(Protocol):
     def groups(self) -> int:
         """Number of capture groups."""
 
-    def search(self, text: str) -> Match | None:
+    def search(self, text: str | bytes, pos: int = 0) -> Match | None:
         """The first match."""
 
-    def finditer(self, text: str) -> Iterator[Match]:
+    def finditer(self, text: str | bytes) -> Iterator[Match]:
         """Matches from left to right, none overlapping."""
 
 
@@ -55,20 +68,19 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
     Raises:
         ConfigError: a pattern is not RE2.
     """
-    presets = tuple(_pattern(preset) for preset in PRESETS) if settings.presets else ()
-    matching = _which(PRESETS)
+    presets = _presets() if settings.presets else None
     # Under (?m) `^` and `$` are the ends of an argument: arguments stand one a line.
-    patterns = tuple(
-        _pattern(f"(?m){pattern}", where=f"{where}.patterns[{index}]")
+    patterns = [
+        _walk(_pattern(f"(?m){pattern}", where=f"{where}.patterns[{index}]"))
         for index, pattern in enumerate(settings.patterns)
-    )
+    ]
 
     def redact(argv: Argv) -> Argv:
         # The kernel ends arguments by NUL, so none holds one; should one come all the same, it must not split
         # the argument.
         arguments = [argument.replace("\0", r"\x00") for argument in argv]
         text = "\0".join(arguments)
-        spans = list(_spans([presets[index] for index in matching(text)], text)) if presets else []
+        spans = presets(text) if presets else []
         if patterns:
             spans += _spans(patterns, "\n".join(arguments))
         return tuple(_blot(text, spans).split("\0")) if spans else argv
@@ -76,7 +88,38 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
     return redact
 
 
-def _which(patterns: Sequence[str]) -> Callable[[str], Sequence[int]]:
+def _presets() -> Callable[[str], list[Span]]:
+    """A function that finds what the presets blot."""
+    walks: list[Walk] = [
+        *(_walk(_pattern(preset)) for preset in PRESETS),
+        *map(_walk_program, PROGRAMS),
+    ]
+    cut = [_walk(_pattern(pattern)) for pattern in CUT]
+    matching = _which((*PRESETS, *(program.whole for program in PROGRAMS)))
+
+    def spans(text: str) -> list[Span]:
+        octets = _octets(text)
+        matched = [walks[index] for index in matching(octets)]
+        if len(matched) > KINDS:
+            return [(0, len(text))]
+        return _spans([*matched, *cut] if len(text) >= _MAYBE_CUT else matched, octets)
+
+    return spans
+
+
+def _octets(text: str) -> bytes:
+    """The text with each character one byte, that positions in it are positions in the text.
+
+    The presets look for ASCII only. Any other character becomes DEL, which means nothing to them; `replace`
+    would have it a question mark, which does, so that one is put aside.
+    """
+    if text.isascii():
+        return text.encode()
+    aside = text.replace("\x01", "\x7f").replace("?", "\x01")
+    return aside.encode("ascii", "replace").translate(_BACK)
+
+
+def _which(patterns: Sequence[str]) -> Callable[[str | bytes], Sequence[int]]:
     """A function that names the patterns which match, all found in one pass over the text: mostly there are none."""
     together = re2.Set.SearchSet(_options())
     for pattern in patterns:
@@ -100,15 +143,51 @@ def _pattern(pattern: str, *, where: str = "") -> Pattern:
         raise ConfigError(f"is not an RE2 pattern: {reason}", where=where) from error
 
 
-def _spans(patterns: Sequence[Pattern], text: str) -> Iterator[Span]:
-    """What is to be blotted: the groups of each match, or the whole of it where the pattern has no groups."""
-    for pattern in patterns:
-        groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
+def _walk(pattern: Pattern) -> Walk:
+    """The matches of a pattern, each as where it begins and what of it is to be blotted."""
+
+    def walk(text: str | bytes) -> Iterator[Found]:
         for match in pattern.finditer(text):
-            for group in groups:
-                start, end = match.span(group)
-                if start < end:
-                    yield start, end
+            yield _found(pattern, match)
+
+    return walk
+
+
+def _walk_program(program: Program) -> Walk:
+    """The same for an option of a program: first its name is sought, from there the option."""
+    start, secret = _pattern(program.start), _pattern(program.secret)
+
+    def walk(text: str | bytes) -> Iterator[Found]:
+        at = 0
+        while name := start.search(text, at):
+            at = name.span()[1] - 1  # the gap after the name may be the gap before the option
+            while match := secret.search(text, at):
+                yield _found(secret, match)
+                at = match.span()[1]
+                if not program.every:
+                    break
+            else:
+                return  # none after this name, so none after the next
+
+    return walk
+
+
+def _found(pattern: Pattern, match: Match) -> Found:
+    groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
+    return match.span()[0], [match.span(group) for group in groups]
+
+
+def _spans(walks: Sequence[Walk], text: str | bytes) -> list[Span]:
+    """What is to be blotted: each match's spans, and all that follows the last match we care to walk."""
+    spans: list[Span] = []
+    for walk in walks:
+        share = max(1, MATCHES // len(walks))
+        for count, (begin, found) in enumerate(walk(text)):
+            if count == share:
+                spans.append((begin, len(text)))
+                break
+            spans += [(start, end) for start, end in found if start < end]
+    return spans
 
 
 def _blot(text: str, spans: list[Span]) -> str:

@@ -1,5 +1,7 @@
 """Redaction of arguments: the secret goes, everything else stays."""
 
+from collections.abc import Iterator
+
 import pytest
 import re2
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from exporter.config import Redaction
 from exporter.errors import ConfigError
 from exporter.shape import redact
-from exporter.shape.presets import PRESETS
+from exporter.shape.presets import PRESETS, PROGRAMS
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 AWS = "AKIAIOSFODNN7EXAMPLE"
@@ -130,6 +132,96 @@ SECRETS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ),
     ),
     (("x", PEM[:40]), ("x", "-----BEGIN RSA PRIVATE KEY-----*****")),
+    # what says it only after one program's name, or in one form
+    (("curl", "--oauth2-bearer", "X1"), ("curl", "--oauth2-bearer", "*****")),
+    (("curl", "--cert", "f:X1", "-E", "g:X2"), ("curl", "--cert", "f:*****", "-E", "g:*****")),
+    (("curl", "-u", "a:X1", "-U", "b:X2"), ("curl", "-u", "a:*****", "-U", "b:*****")),
+    (
+        ("aws", "configure", "set", "aws_secret_access_key", "wJ/a+b"),
+        ("aws", "configure", "set", "aws_secret_access_key", "*****"),
+    ),
+    (
+        ("aws", "configure", "set", "profile.x.aws_secret_access_key", "X1", "--profile", "p"),
+        ("aws", "configure", "set", "profile.x.aws_secret_access_key", "*****", "--profile", "p"),
+    ),
+    (("sh", "-c", "aws configure set aws_session_token X1"), ("sh", "-c", "aws configure set aws_session_token *****")),
+    (
+        ("aws", "secretsmanager", "create-secret", "--name", "n", "--secret-string", "X1"),
+        ("aws", "secretsmanager", "create-secret", "--name", "n", "--secret-string", "*****"),
+    ),
+    (
+        ("kubectl", "create", "secret", "generic", "n", "--from-literal=k=X1", "--from-literal", "l=X2"),
+        ("kubectl", "create", "secret", "generic", "n", "--from-literal=k=*****", "--from-literal", "l=*****"),
+    ),
+    (
+        ("sh", "-c", "kubectl create secret generic n --from-literal=k=X1 --from-literal l=X2 && y"),
+        ("sh", "-c", "kubectl create secret generic n --from-literal=k=***** --from-literal l=***** && y"),
+    ),
+    (("psql", "-c", "ALTER USER u PASSWORD 'X''1'"), ("psql", "-c", "ALTER USER u PASSWORD '*****'")),
+    (("x", "CREATE USER u IDENTIFIED BY 'X 1'; y"), ("x", "CREATE USER u IDENTIFIED BY '*****'; y")),
+    (("x", "SELECT PASSWORD('X1')"), ("x", "SELECT PASSWORD('*****')")),
+    (("x", "SET PASSWORD = 'X1'"), ("x", "SET PASSWORD = '*****'")),
+    (
+        ("sh", "-c", r"mysql -e 'create user u identified by '\''X1'\'''"),
+        ("sh", "-c", r"mysql -e 'create user u identified by '\''*****'\'''"),
+    ),
+    (("vault", "login", "X1"), ("vault", "login", "*****")),
+    (("vault", "login", "-no-print", "X1"), ("vault", "login", "-no-print", "*****")),
+    (("redis-cli", "AUTH", "X1"), ("redis-cli", "AUTH", "*****")),
+    (("sh", "-c", "redis-cli auth u X1; y"), ("sh", "-c", "redis-cli auth ***** ***** y")),
+    (("redis-cli", "CONFIG", "SET", "requirepass", "X1"), ("redis-cli", "CONFIG", "SET", "requirepass", "*****")),
+    (("mongodump", "-u", "u", "-p", "X1", "--out", "o"), ("mongodump", "-u", "u", "-p", "*****", "--out", "o")),
+    (("mongo", "-pX1"), ("mongo", "-p*****")),
+    (("ldapsearch", "-x", "-D", "d", "-w", "X1", "b"), ("ldapsearch", "-x", "-D", "d", "-w", "*****", "b")),
+    (("smbclient", "//h/s", "-U", r"D\u%X:1"), ("smbclient", "//h/s", "-U", r"D\u%*****")),
+    (("rpcclient", "-Uu%X1", "h"), ("rpcclient", "-Uu%*****", "h")),
+    (("sqlcmd", "-U", "sa", "-P", "X1", "-Q", "q"), ("sqlcmd", "-U", "sa", "-P", "*****", "-Q", "q")),
+    (
+        ("skopeo", "copy", "--src-creds", "u:X1", "--dest-creds=v:X2"),
+        ("skopeo", "copy", "--src-creds", "*****", "--dest-creds=*****"),
+    ),
+    (("skopeo", "inspect", "--creds", "u:X1"), ("skopeo", "inspect", "--creds", "*****")),
+    (("twine", "upload", "-u", "u", "-p", "X1", "d"), ("twine", "upload", "-u", "u", "-p", "*****", "d")),
+    (
+        ("npm", "config", "set", "//r.example/:_authToken", "X1"),
+        ("npm", "config", "set", "//r.example/:_authToken", "*****"),
+    ),
+    (
+        ("keytool", "-storepass", "X1", "-keypass", "X2", "-list"),
+        ("keytool", "-storepass", "*****", "-keypass", "*****", "-list"),
+    ),
+    (("htpasswd", "-b", "f", "u", "X1"), ("htpasswd", "-b", "f", "u", "*****")),
+    (("htpasswd", "-bBC", "10", "f", "u", "X1"), ("htpasswd", "-bBC", "10", "f", "u", "*****")),
+    (("htpasswd", "-nb", "u", "X1"), ("htpasswd", "-nb", "u", "*****")),
+    (("usermod", "-p", "X1", "u"), ("usermod", "-p", "*****", "u")),
+    (("useradd", "-m", "-p", "X1", "u"), ("useradd", "-m", "-p", "*****", "u")),
+    (("zip", "-P", "X1", "a.zip", "b"), ("zip", "-P", "*****", "a.zip", "b")),
+    (("unzip", "-PX1", "a.zip"), ("unzip", "-P*****", "a.zip")),
+    (("7z", "a", "-pX1", "a.7z"), ("7z", "a", "-p*****", "a.7z")),
+    (("etcdctl", "--user", "u:X1", "get", "a"), ("etcdctl", "--user", "u:*****", "get", "a")),
+    (("mosquitto_pub", "-u", "u", "-P", "X1", "-t", "t"), ("mosquitto_pub", "-u", "u", "-P", "*****", "-t", "t")),
+    (("openssl", "enc", "-aes-256-cbc", "-k", "X1"), ("openssl", "enc", "-aes-256-cbc", "-k", "*****")),
+    (("openssl", "enc", "-K", "00ff", "-iv", "0"), ("openssl", "enc", "-K", "*****", "-iv", "0")),
+    (("x", "https://hooks.slack.com/services/T0/B0/X1"), ("x", "https://hooks.slack.com/services/*****")),
+    (
+        ("env", "DBPASS=a b", "CREDENTIALS=c d", "GH_PAT=e"),
+        ("env", "DBPASS=*****", "CREDENTIALS=*****", "GH_PAT=*****"),
+    ),
+    (
+        ("sh", "-c", "DBPASS=a GH_PAT='b c' CREDENTIALS=d y"),
+        ("sh", "-c", "DBPASS=***** GH_PAT='*****' CREDENTIALS=***** y"),
+    ),
+    (
+        ("x", "--auth=a b", "--creds=c", "--credentials=d"),
+        ("x", "--auth=*****", "--creds=*****", "--credentials=*****"),
+    ),
+    (("x", "--passcode=1", "--pin=2", "--pat", "3"), ("x", "--passcode=*****", "--pin=*****", "--pat", "*****")),
+    (("x", "--license-key=a", "--hmac-key", "b"), ("x", "--license-key=*****", "--hmac-key", "*****")),
+    (("x", "--dbpass=a", "--userpass=b"), ("x", "--dbpass=*****", "--userpass=*****")),
+    (("sh", "-c", "x --auth=a --pin=2 --creds=c y"), ("sh", "-c", "x --auth=***** --pin=***** --creds=***** y")),
+    (("helm", "--set", "auth.password.value=a,b=c"), ("helm", "--set", "auth.password.value=*****,b=c")),
+    (("x", "日本?é", "--password", "ü?\x01", "é=?"), ("x", "日本?é", "--password", "*****", "é=?")),
+    (("x", "é", "https://u:é?p@h?token=ü&a=é"), ("x", "é", "https://u:*****@h?token=*****&a=é")),
     # a shell's command in one argument
     (
         ("sh", "-c", "curl --password=hunter2 https://u:p@h"),
@@ -192,6 +284,19 @@ ORDINARY = [
     ("x", "std::token::kind", "sk-learn", "xoxo", "eyJust.a.word", "AKIA"),
     ("x", "-----BEGIN CERTIFICATE-----\nMIIEow\n-----END CERTIFICATE-----"),
     ("x", "-----BEGIN PUBLIC KEY-----\nMIIEow\n-----END PUBLIC KEY-----"),
+    ("kubectl", "create", "configmap", "n", "--from-literal=k=v"),
+    ("x", "--spin=1", "--author=jo", "--auth", "basic", "--pattern=p", "--creds-file=f", "--pinned=1"),
+    ("env", "GOOGLE_APPLICATION_CREDENTIALS=/k.json", "CREDENTIALS_FILE=f", "COMPAT=1", "PATH=/bin"),
+    ("x", "--credentials=/etc/c.json", "--credentials", "./c.json"),
+    ("aws", "configure", "set", "region", "eu-west-1"),
+    ("vault", "login", "-method=userpass", "username=jo"),
+    ("docker", "run", "--name", "mongo", "-p", "27017:27017", "mongo:7"),
+    ("openssl", "req", "-key", "k.pem", "-keyout", "o"),
+    ("unzip", "-p", "a.zip"),
+    ("smbclient", "//h/s", "-U", "u"),
+    ("curl", "--cert", "/c.pem", "--key", "/k.pem"),
+    ("redis-cli", "GET", "auth"),
+    ("x", "https://hooks.slack.com/services/"),
     (),
     ("",),
     ("", "", "a"),
@@ -291,18 +396,91 @@ def test_nothing_is_added_but_the_blot(argv: tuple[str, ...]) -> None:
 
 @given(ARGV)
 def test_the_one_look_for_all_presets_misses_none(argv: tuple[str, ...]) -> None:
-    text = "\0".join(argument.replace("\0", r"\x00") for argument in argv)
+    text = redact._octets("\0".join(argument.replace("\0", r"\x00") for argument in argv))
     matching = {index for index, preset in enumerate(PRESETS) if re2.search(preset, text)}
-    assert set(redact._which(PRESETS)(text)) == matching
+    for index, program in enumerate(PROGRAMS, start=len(PRESETS)):
+        if any(True for _ in redact._walk_program(program)(text)):
+            matching.add(index)
+    assert set(redact._which((*PRESETS, *(program.whole for program in PROGRAMS)))(text)) == matching
+
+
+@given(st.text(st.sampled_from("a?\x01\x7f\0é日𝄞\ud800\n"), max_size=30))
+def test_the_octets_of_a_text_stand_where_its_characters_do(text: str) -> None:
+    octets = redact._octets(text)
+    assert len(octets) == len(text)
+    assert [chr(octet) for octet in octets if octet in b"a?\0\n"] == [char for char in text if char in "a?\0\n"]
+
+
+HOSTILE = ["a", "token=SECRET&", "token=SECRET,", "token=", 'token="', "://a:b", "://a:SECRET@", "curl -u ",
+           "curl -u a:SECRET ", "mysql ", "mysql -pSECRET ", "password", "--password ", "--password SECRET ", "Cookie:",
+           "-----BEGIN PRIVATE KEY-----", "eyJ", "eyJaaaaaa.", "'", '\\"', "&a", ",a=", "é",
+           "token=SECRETé "]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("gap", ["", "\0"])
+def test_a_hostile_argv_of_16_kib_keeps_no_secret_and_its_number_of_arguments(unit: str, gap: str) -> None:
+    hostile = ((unit + gap) * (16384 // len(unit + gap))).split("\0")
+    argv = ("sh", "-c", *hostile, "--password", "hunter2")
+    blotted = presets(argv)
+    assert len(blotted) == len(argv)
+    assert not any("SECRET" in argument or "hunter2" in argument for argument in blotted)
 
 
 @pytest.mark.parametrize(
-    "unit",
-    ["a", "token=a,", "token=", 'token="', "://a:b", "://a:b@", "curl -u ", "curl -u a:b ", "mysql ",
-     "password", "--password ", "Cookie:", "-----BEGIN PRIVATE KEY-----", "eyJ", "eyJaaaaaa.", "'", '\\"',
-     "&a", ",a=", "é"],
-)  # fmt: skip
-def test_a_hostile_argument_of_16_kib_is_done_like_any_other(unit: str) -> None:
-    hostile = unit * (16384 // len(unit))
-    argv = ("sh", "-c", hostile, "--password", "hunter2")
-    assert presets(argv)[3:] == ("--password", "*****")
+    "unit", ["token=a&", "token=é ", "://a:b@", "--no-a ", "curl -u a:b ", "PASS=a\0", "é=a; pass=b "]
+)
+def test_the_number_of_matches_walked_is_bounded(unit: str) -> None:
+    walked = 0
+
+    def counted(walk: redact.Walk) -> redact.Walk:
+        def walk_and_count(text: str | bytes) -> Iterator[redact.Found]:
+            nonlocal walked
+            for found in walk(text):
+                walked += 1
+                yield found
+
+        return walk_and_count
+
+    text = redact._octets("sh\0-c\0" + unit * (16384 // len(unit)))
+    walks = [*(redact._walk(re2.compile(preset)) for preset in PRESETS), *map(redact._walk_program, PROGRAMS)]
+    matched = [walks[i] for i in redact._which((*PRESETS, *(p.whole for p in PROGRAMS)))(text)]
+    spans = redact._spans([counted(walk) for walk in matched], text)
+    assert walked <= redact.MATCHES + len(matched)
+    assert max(end for _, end in spans) == len(text)
+
+
+def test_a_command_line_of_many_secrets_is_no_attack() -> None:
+    argv = ("helm", *(f"--set=a{index}.password=x" for index in range(60)), "--wait")
+    assert presets(argv) == ("helm", *(f"--set=a{index}.password=*****" for index in range(60)), "--wait")
+
+
+def test_an_argv_in_which_nearly_everything_matches_is_blotted_whole() -> None:
+    argv = tuple(argument for argv, _ in SECRETS for argument in argv if argument)
+    assert presets(argv) == (redact.BLOT,) * len(argv)
+
+
+def test_own_patterns_are_bounded_too() -> None:
+    assert custom(r"a(b)", argv=("ab" * 5000, "ab c")) == ("a*****" * redact.MATCHES, "*****")
+
+
+LONG = "x" * 16384
+
+
+@pytest.mark.parametrize(
+    ("cut", "blotted"),
+    [
+        ("https://user:SECR", "https://user:*****"),
+        ("https://user:SE/CR", "https://user:*****"),
+        ("redis://:SECR", "redis://:*****"),
+        ("https://t0k3n", "https://*****"),
+        ("http://host:8080", "http://host:8080"),
+        ("http://host:8080/path", "http://host:8080/path"),
+        ("http://host/path:a", "http://host/path:a"),
+    ],
+)
+def test_a_url_cut_off_by_the_kernel_before_its_at_sign_is_taken_for_a_secret(cut: str, blotted: str) -> None:
+    assert presets(("x", LONG, cut)) == ("x", LONG, blotted)
+    assert presets(("x", f"{LONG} {cut}")) == ("x", f"{LONG} {blotted}")
+    assert presets(("x", cut)) == ("x", cut)
+    assert presets(("x", cut, LONG)) == ("x", cut, LONG)
