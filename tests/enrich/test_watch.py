@@ -45,6 +45,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Answers(BaseHTTPRequestHandler):
+    """Lists and watches as the test says."""
+
     server: Server
 
     def do_GET(self) -> None:
