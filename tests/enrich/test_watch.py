@@ -48,22 +48,27 @@ class Answers(BaseHTTPRequestHandler):
     """Lists and watches as the test says."""
 
     server: Server
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if "watch" not in query:
             self.server.asked.append("list")
             tree = {"metadata": {"resourceVersion": self.server.version}, "items": self.server.pods}
-            self.wfile.write(json.dumps(tree).encode())
+            self._chunk(json.dumps(tree).encode())
+            self._chunk(b"")
             return
         version = query["resourceVersion"][0]
         self.server.asked.append(version)
-        self.wfile.write(self.server.says.get(version, b""))
-        self.wfile.flush()
+        if said := self.server.says.get(version):
+            self._chunk(said)
         self.server.ended.wait(30)
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def log_message(self, *_args: object) -> None:
         """Say nothing."""
