@@ -22,6 +22,7 @@ from tests.bench import synthetic
 BUILD = Path("build")
 _OFFSET = 1_795_000_000 * 10**9
 _CHUNK = 4096
+QUEUE = config.Queue(max_bytes=1 << 30, shutdown_seconds=60)  # nothing may be dropped: all is to be paid for
 
 
 class Source:
@@ -39,7 +40,7 @@ def pipeline(port: int, ledger: Ledger) -> tuple[Pipeline, dict[str, Types]]:
         "snapshot": _snapshot_types(),
     }
     settings = config.Config(
-        sinks={"otlp": config.OtlpHttp(endpoint=f"http://127.0.0.1:{port}", queue=config.Queue(shutdown_seconds=60))},
+        sinks={"otlp": config.OtlpHttp(endpoint=f"http://127.0.0.1:{port}", queue=QUEUE)},
         kubernetes=config.Kubernetes(
             mode="off",
             node_name="node-1",
