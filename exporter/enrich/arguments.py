@@ -7,6 +7,7 @@ the true ones.
 from collections.abc import Callable
 
 from exporter import config
+from exporter.enrich.facts import number, texts
 from exporter.model import Attributes, Value
 
 Redact = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -21,12 +22,12 @@ class Arguments:
 
     def attributes(self, facts: dict[str, Value]) -> Attributes:
         """`process.command`, `process.command_args` and what was cut of them; nothing without arguments."""
-        raw = facts.get("args")
-        if not isinstance(raw, tuple) or not raw:
+        raw = texts(facts, "args")
+        if not raw:
             return {}
-        whole = int(facts.get("args_whole", len(raw)))  # type: ignore[arg-type]
-        true_count = int(facts.get("process.args_count", len(raw)))  # type: ignore[arg-type]
-        kept, cut = self._fit(self._redact(tuple(map(str, raw))))
+        whole = number(facts, "args_whole", len(raw))
+        true_count = number(facts, "process.args_count", len(raw))
+        kept, cut = self._fit(self._redact(raw))
         if whole < len(kept):
             cut.add(len(kept) - 1)
         found: Attributes = {

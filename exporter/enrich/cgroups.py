@@ -209,7 +209,7 @@ class Tree:
         mount = os.fspath(hierarchy.mount)
         found: list[tuple[int, str]] = []
         try:
-            found.append((os.stat(mount).st_ino, "/"))  # noqa: PTH116  # os.scandir below wants the same plain text
+            found.append((hierarchy.mount.stat().st_ino, "/"))
         except OSError:
             return
         waiting = deque([""])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from exporter import config
 from exporter.enrich.arguments import Arguments
+from exporter.enrich.facts import texts
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Ids
 from exporter.model import Attributes, Event, Process, Resource, Span
@@ -112,13 +113,12 @@ def _lineage(parent: Process | None) -> Attributes:
         return {}
     thread = parent.attributes.get("podwitness.process.thread.name", "")
     path = str(parent.attributes.get("process.executable.path", f"[{thread}]"))
-    above = parent.lineage.get("podwitness.process.ancestors", ())
-    assert isinstance(above, tuple)  # noqa: S101  # narrows the type; written by this function alone
+    above = texts(parent.lineage, "podwitness.process.ancestors")
     return {
         "podwitness.process.parent.pid": parent.pid,
         "podwitness.process.parent.entity_id": parent.entity_id,
         "podwitness.process.parent.executable.path": path,
-        "podwitness.process.ancestors": (path, *map(str, above[: ANCESTORS - 1])),
+        "podwitness.process.ancestors": (path, *above[: ANCESTORS - 1]),
     }
 
 
@@ -130,10 +130,10 @@ def whole(process: Process) -> Ids:
 def shorten_arguments(process: Process, limit: int) -> None:
     """Keep the first `limit` characters of the arguments, and say so."""
     kept: list[str] = []
-    for arg in process.attributes.get("process.command_args", ()):  # type: ignore[union-attr]
+    for arg in texts(process.attributes, "process.command_args"):
         if limit <= 0:
             break
-        kept.append(str(arg)[:limit])
+        kept.append(arg[:limit])
         limit -= len(kept[-1])
     process.attributes["process.command_args"] = tuple(kept)
     process.attributes["podwitness.process.args.truncated"] = True

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from exporter import config
+from exporter.enrich.facts import number, texts
 from exporter.enrich.image import Images, end_span, shorten_arguments, whole
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Traces
@@ -85,12 +86,12 @@ class ProcessTable:
         if before is None or before.start_time != event.start_time:
             event.process = self._begin(event, began=event.boot_time)
             return None
-        number = max(0, event.exec_id - before.forked_as - 1)
-        if number == before.number:  # the fork and its first exec are one image to the reader
-            event.process = self._keep(self._make.after(event, before, whole(before), number))
+        nth = max(0, event.exec_id - before.forked_as - 1)
+        if nth == before.number:  # the fork and its first exec are one image to the reader
+            event.process = self._keep(self._make.after(event, before, whole(before), nth))
             self._drop(before)
             return None
-        event.process = self._keep(self._make.after(event, before, self._traces.next_image(before, number), number))
+        event.process = self._keep(self._make.after(event, before, self._traces.next_image(before, nth), nth))
         self._end(before, event.boot_time)
         return end_span(before, event, self._resources.of(before.cgroup, None), {})
 
@@ -108,10 +109,10 @@ class ProcessTable:
         if old is not None and old.start_time != event.start_time:
             self._drop(old)  # the pid was reused, and its end was lost
         parent = self._parent(event)
-        executions = int((event.facts or {}).get("exec_count", 0))  # type: ignore[arg-type]
-        number = max(0, executions - 1)
-        ids = self._traces.identify(event.pid, event.start_time, number, parent, began)
-        return self._keep(self._make.first(event, parent, ids, number, began, event.exec_id - executions))
+        executions = number(event.facts or {}, "exec_count")
+        nth = max(0, executions - 1)
+        ids = self._traces.identify(event.pid, event.start_time, nth, parent, began)
+        return self._keep(self._make.first(event, parent, ids, nth, began, event.exec_id - executions))
 
     def _missed(self, event: Event) -> Process:
         """An image whose exec nobody told of: what is known of the process says so. Else what the event itself says."""
@@ -130,7 +131,7 @@ class ProcessTable:
         who = ("cloner", "cloner_start_time", "cloner_exec_id")
         if "cloner" not in facts:
             who = ("process.parent_pid", "parent_start_time", "parent_exec_id")
-        pid, start, image = (int(facts.get(name, -1)) for name in who)  # type: ignore[arg-type]
+        pid, start, image = (number(facts, name, -1) for name in who)
         newest = self._current.get(pid)
         found = self._images.get((pid, start, image)) or (newest if newest and newest.start_time == start else None)
         if found:
@@ -148,7 +149,7 @@ class ProcessTable:
         return process
 
     def _keep_arguments(self, key: Key, process: Process) -> None:
-        size = sum(map(len, process.attributes.get("process.command_args", ())))  # type: ignore[arg-type]
+        size = sum(map(len, texts(process.attributes, "process.command_args")))
         if size <= LONG_ARGUMENTS:
             return
         self._long_bytes += size - self._long.get(key, 0)

@@ -61,7 +61,7 @@ SECRETS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("x", '{\\"password\\": \\"hunter2\\"}'), ("x", '{\\"password\\": \\"*****\\"}')),
     (("x", "{'secret': 's', 'b': 'c'}"), ("x", "{'secret': '*****', 'b': 'c'}")),
     (("x", "https://h/p?token=abc&user=u"), ("x", "https://h/p?token=*****&user=u")),
-    (("x", "//registry.npmjs.org/:_authToken=abc"), ("x", "//registry.npmjs.org/:_authToken=*****")),
+    (("x", "//packages.example/:_authToken=abc"), ("x", "//packages.example/:_authToken=*****")),
     (("x", "password=\\xff\\xfe"), ("x", "password=*****")),
     # environment
     (("env", "AWS_SECRET_ACCESS_KEY=wJalr/x+y", "a"), ("env", "AWS_SECRET_ACCESS_KEY=*****", "a")),
