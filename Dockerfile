@@ -28,7 +28,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends ca-certifica
     && rm -rf /var/lib/apt/lists/*
 # The same path as in the build: a venv's scripts hold it.
 COPY --from=build /opt/podwitness /opt/podwitness
-COPY --from=build /src/bpf/process.bpf.o /src/bpf/snapshot.bpf.o /src/bpf/LICENSE /usr/lib/podwitness/bpf/
+COPY --from=build /src/bpf/*.bpf.o /src/bpf/LICENSE /usr/lib/podwitness/bpf/
+# For volumes: the spool, and the files of `file` sinks. Nobody else has anything to read there.
+RUN install -d -m 0700 /var/lib/podwitness /var/log/podwitness
 # A log line is there when it is written, also when the next thing that happens is the end of the node.
 ENV PYTHONUNBUFFERED=1
 ENTRYPOINT ["/opt/podwitness/bin/podwitness"]

@@ -9,10 +9,9 @@
 #ifndef PODWITNESS_EVENT_H
 #define PODWITNESS_EVENT_H
 
-#include "kernel.h"
+#include "loss.h"
 
-/* Meaning by name: the typedef picks how user space shows the number. */
-typedef __u64 boot_ns_t;       /* time on the boot clock */
+/* Meaning by name: the typedef picks how user space shows the number (boot_ns_t is in loss.h). */
 typedef __u64 cgroup_id_t;     /* kernfs id in the hierarchy chosen at start */
 typedef __u64 exec_id_t;       /* task_struct.self_exec_id */
 typedef __u64 cap_t;	       /* bit set of capabilities */
@@ -40,7 +39,7 @@ enum kind {
 	struct name
 const enum kind *kind_names;
 
-/* `sequence` counts the samples of one ring, the lost ones too: a hole is a loss. */
+/* `sequence` counts the samples of one ring, those too that did not fit: a hole is a loss. */
 struct header {
 	__u32 kind;
 	tgid_t pid;
@@ -54,9 +53,10 @@ struct header {
 /* Which cgroup tree names the containers; ids of different trees collide, so it is one for all. */
 enum hierarchy { v2_hierarchy, pids_hierarchy, memory_hierarchy };
 
-/* Set before load; constant for the verifier, which cuts out what they exclude. */
-const volatile __u32 agent_tgid = 0;   /* the agent and its children are not observed */
-const volatile __u64 agent_cgroup = 0; /* nor its cgroup, where it has one of its own */
+/*
+ * Set before load; constant for the verifier, which cuts out what they exclude. Part of what a generation is: what
+ * changes from agent to agent is in struct reader.
+ */
 const volatile enum hierarchy hierarchy = v2_hierarchy;
 const volatile __u64 wake_bytes = 65536; /* less where a ring is small */
 
@@ -76,19 +76,31 @@ enum ring { lifecycle_ring, activity_ring, rings };
 
 struct ring_counts {
 	__u64 produced;
-	__u64 lost;
+	struct loss lost;   /* the ring was full */
+	struct loss unread; /* nobody had read for so long that the lease was over */
+	struct loss shed;   /* the reader wants less of the kind for now */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, rings);
 	__type(key, __u32);
 	__type(value, struct ring_counts);
 } counts SEC(".maps");
 
-/* Shared with the reader, which maps it: it says when it goes to sleep for longer than its usual poll. */
+/*
+ * Shared with the reader, which maps it and writes it: who it is, until when it promises to read, and when it goes to
+ * sleep for longer than its usual poll. Pinned programs outlive the agent that loaded them, so this is no constant.
+ */
 struct reader {
 	__u32 asleep;
+	tgid_t agent_tgid;	  /* the agent and its children are not observed; 0: all are */
+	boot_ns_t agent_start;	  /* tells the agent from a later process with its pid */
+	cgroup_id_t agent_cgroup; /* nor its cgroup, where it has one of its own */
+	boot_ns_t lease_until;	  /* 0: no lease */
+	__u64 shed;		  /* kinds of the activity ring that are left out for now, a bit each */
+	boot_ns_t looked;	  /* not for the programs: when the reader last took the beginnings of losses */
 };
 
 struct {
@@ -99,6 +111,35 @@ struct {
 	__type(value, struct reader);
 } reader SEC(".maps");
 
+static __always_inline struct reader *reader_state(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&reader, &key);
+}
+
+static __always_inline struct ring_counts *counts_of(enum ring which)
+{
+	__u32 key = which;
+
+	return bpf_map_lookup_elem(&counts, &key);
+}
+
+/*
+ * Whether the reader has been away for longer than its lease; then the event is counted, and that is all. No lease is
+ * 0, which becomes the end of time: one compare.
+ */
+static __always_inline bool is_unread(enum ring which, struct header *header)
+{
+	struct reader *state = reader_state();
+	struct ring_counts *count = counts_of(which);
+
+	if (!state || !count || header->time <= state->lease_until - 1)
+		return false;
+	note_loss(&count->unread, header->time);
+	return true;
+}
+
 #define RING_HEADER_BYTES 8
 
 /*
@@ -106,31 +147,33 @@ struct {
  * wake-up costs more than reading the record. While events come the reader polls besides; when none come it sleeps, and
  * the first one wakes it.
  */
-static __always_inline __u64 wake_flag(void *ring, __u64 bytes)
+static __always_inline __u64 wake_flag(void *ring, struct reader *state, __u64 bytes)
 {
-	__u32 key = 0;
-	struct reader *state = bpf_map_lookup_elem(&reader, &key);
 	__u64 at = bpf_ringbuf_query(ring, BPF_RB_PROD_POS);
 	__u64 end = at + ((bytes + RING_HEADER_BYTES + 7) & ~7ULL);
 
-	if (state && state->asleep) {
+	if (state->asleep) {
 		state->asleep = 0;
 		return BPF_RB_FORCE_WAKEUP;
 	}
 	return (at ^ end) / wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* Put a whole sample into a ring; `sample` begins with its header. */
+/* Put a whole sample into a ring; `sample` begins with its header. Of `lifecycle` nothing is ever shed. */
 static __always_inline void submit(void *ring, enum ring which, struct header *sample, __u64 bytes)
 {
-	__u32 key = which;
-	struct ring_counts *count = bpf_map_lookup_elem(&counts, &key);
+	struct ring_counts *count = counts_of(which);
+	struct reader *state = reader_state();
 
-	if (!count)
+	if (!count || !state)
 		return;
+	if (which == activity_ring && state->shed >> (sample->kind & 63) & 1) {
+		note_loss(&count->shed, sample->time);
+		return;
+	}
 	sample->sequence = __sync_fetch_and_add(&count->produced, 1);
-	if (bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, bytes)))
-		__sync_fetch_and_add(&count->lost, 1);
+	if (bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, state, bytes)))
+		note_loss(&count->lost, sample->time);
 }
 
 static __always_inline struct kernfs_node *cgroup_node(struct task_struct *task)
@@ -168,14 +211,17 @@ static __always_inline void fill_header(struct header *header, enum kind kind, s
 /* The agent's own doings are not observed: telling of them would make more of them. */
 static __always_inline bool is_own(struct task_struct *task)
 {
-	if (!agent_tgid)
+	struct reader *state = reader_state();
+
+	if (!state || !state->agent_tgid)
 		return false;
-	if (agent_cgroup && agent_cgroup == BPF_CORE_READ(cgroup_node(task), id))
+	if (state->agent_cgroup && state->agent_cgroup == BPF_CORE_READ(cgroup_node(task), id))
 		return true;
 	for (int i = 0; i < OWN_ANCESTORS; i++) {
 		__u32 tgid = BPF_CORE_READ(task, tgid);
 
-		if (tgid == agent_tgid)
+		if (tgid == state->agent_tgid &&
+		    BPF_CORE_READ(task, group_leader, start_boottime) == state->agent_start)
 			return true;
 		if (tgid <= 1)
 			return false;

@@ -108,6 +108,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct process_exec *event = STRUCT_OF(text, process_exec);
 
 	fill_header(&event->header, process_exec_kind, task);
+	if (is_unread(lifecycle_ring, &event->header))
+		return 0;
 	fill_image(&event->image, task);
 	event->tid = old_pid;
 	fill_exec(text, event, task, bprm);
@@ -127,6 +129,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (child->pid != child->tgid || child->flags & PF_KTHREAD || is_own(child))
 		return 0;
 	fill_header(&event.header, process_fork_kind, child);
+	if (is_unread(lifecycle_ring, &event.header))
+		return 0;
 	fill_image(&event.image, child);
 	event.image.exec_count = 0; /* with CLONE_PARENT the child has its cloner's parent_exec_id */
 	event.cloner = BPF_CORE_READ(parent, tgid);
@@ -176,7 +180,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u32 status = wait_status(task);
 
 	fill_header(&event.header, process_exit_kind, task);
-	if (!is_first_to_end(&event.header))
+	if (!is_first_to_end(&event.header) || is_unread(lifecycle_ring, &event.header))
 		return 0;
 	event.signal = status & 0x7f;
 	event.code = event.signal ? -1 : (status >> 8) & 0xff;

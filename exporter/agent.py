@@ -8,22 +8,30 @@ encodes; each sink has its own for sending.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from exporter import probes
-from exporter.channel import Channel, open_channel
+from exporter.channel import Channel, Origin, open_channel
 from exporter.config import Config
+from exporter.encode.chain import Signer
 from exporter.enrich.host import node_name
+from exporter.enrich.own import Own
 from exporter.enrich.processes import ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Traces
+from exporter.keeping import InMemory, Keeping, Positions
 from exporter.model import Event, Kind, RawSample, Span
 from exporter.shape import redact
-from exporter.source.decode import Decoder, arguments
+from exporter.source.decode import Decoder, Decoders, arguments
 from exporter.source.programs import Kernel, Seen
 from exporter.source.recording import Recording
 from exporter.telemetry import ALL_SINKS, Ledger, log
+
+State = Callable[[], Mapping[str, bytes]]
+"""What the next agent must know, by name."""
+
+_TELL_SECONDS = 1.0  # between two records that tell what was lost
 
 
 class Pipeline:
@@ -37,11 +45,15 @@ class Pipeline:
         ledger: Ledger,
         *,
         where: str,
+        keeping: Keeping | None = None,
         kinds: Sequence[Kind] = probes.KINDS,
     ) -> None:
         """`where` names the settings in errors. Raises ConfigError for settings that no event can satisfy."""
         self.ledger, self._resources = ledger, resources
-        self._decoder = Decoder(kinds, source.types, source.boot_id)
+        self._keeping = keeping or InMemory(ledger)
+        self.own = Own(source.boot_id, resources.host)
+        self._told = 0.0  # monotonic: when losses were told last
+        self._decoder = Decoders(kinds, source)
         self._snapshot = Decoder([probes.SNAPSHOT], source.types, source.boot_id)
         node = node_name(config.kubernetes)
         self.table = ProcessTable(
@@ -51,18 +63,29 @@ class Pipeline:
             config.process,
             ledger,
         )
+        evidence = config.tamper_evidence
+        signer = Signer(evidence.key_file, where=f"{where}: tamper_evidence.key_file") if evidence else None
         self._channels: list[Channel] = []
         with ExitStack() as opened:  # one that cannot be opened closes the others
             for name, sink in config.sinks.items():
-                channel = open_channel(name, sink, kinds, node, ledger, where=f"{where}: sinks.{name}")
+                channel = open_channel(
+                    name,
+                    sink,
+                    (*kinds, *probes.AGENT_KINDS),
+                    Origin(node, signer),
+                    ledger,
+                    where=f"{where}: sinks.{name}",
+                    place=self._keeping.place,
+                )
                 opened.callback(channel.close)
                 self._channels.append(channel)
+            self._keeping.opened()
             opened.pop_all()
         for channel in self._channels:
             channel.start()
 
-    def seed(self, seen: Sequence[Seen], offset: int, observed: int) -> None:
-        """The processes that were there before."""
+    def seed(self, seen: Sequence[Seen], offset: int, observed: int) -> set[tuple[int, int]]:
+        """The processes that are there at start; returns their ids and start times."""
         events, fault = [], None
         for one in seen:
             try:
@@ -77,6 +100,7 @@ class Pipeline:
         if fault:
             self.ledger.note("process.snapshot_undecodable", len(seen) - len(events))
             log.warning("%d processes of the snapshot cannot be decoded: %s", len(seen) - len(events), fault)
+        return {(event.pid, event.start_time) for event in events}
 
     def process(self, samples: Sequence[RawSample], offset: int, observed: int) -> None:
         """One reading of the rings through all stages; call it also with no samples, for what waits to be sent."""
@@ -86,6 +110,48 @@ class Pipeline:
         for channel in self._channels:
             channel.take(events, spans, now)
         self.table.forget()
+        self._keeping.took(len(events), now)
+
+    def tell(self, events: Sequence[Event], sink: str = ALL_SINKS) -> None:
+        """The agent's own events go into the stream of `sink`, or of all."""
+        self.ledger.see(event.kind.name for event in events)
+        now = time.monotonic()
+        for channel in self._channels:
+            if sink in (ALL_SINKS, channel.name):
+                channel.take(events, (), now)
+        self._keeping.took(len(events), now)
+
+    def secure(self, positions: Positions, state: State) -> Positions:
+        """What the kernel may forget of what was read up to `positions`; `state` gives what the next agent needs."""
+        now = time.monotonic()
+        if now - self._told >= _TELL_SECONDS:
+            self._told = now
+            self.tell_losses()
+        return self._commit(positions, state) if self._keeping.due(now) else self._keeping.waits(positions)
+
+    def finish(self, positions: Positions, state: State) -> Positions:
+        """As `secure`, for the last time: nothing more will be read or told."""
+        self.tell_losses()
+        return self._commit(positions, state)
+
+    def tell_losses(self) -> None:
+        """What was lost since the last call becomes records of the streams it was lost from; then they are signed."""
+        self._keeping.tell()
+        for loss in self.ledger.losses():
+            if loss.sink in self.ledger.closed:  # nobody is there to be told, and a record of it would be lost as well
+                continue
+            log.warning("lost %s records of sink %s: %s (%s)", loss.count or "some", loss.sink, loss.reason, loss.stage)
+            self.tell(self.own.lost(loss), loss.sink)
+        for channel in self._channels:
+            channel.sign(self.own.signed())
+
+    def _commit(self, positions: Positions, state: State) -> Positions:
+        for channel in self._channels:
+            channel.flush()
+        safe = self._keeping.commit(positions, state(), self.table.journal(whole=self._keeping.wants_checkpoint))
+        for channel in self._channels:
+            channel.wake()
+        return safe
 
     def _refresh(self) -> None:
         try:
@@ -96,11 +162,37 @@ class Pipeline:
 
     @property
     def pending(self) -> bool:
-        """Whether an event waits for its batch, or an ended process for the rings to pass its end."""
-        return self.table.pending or any(channel.pending for channel in self._channels)
+        """Whether an event waits for its batch or its commit, or an ended process for the rings to pass its end."""
+        return self.table.pending or self._keeping.pending or any(channel.pending for channel in self._channels)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nothing more should be read for now: the disk fails, and memory is full."""
+        return self._keeping.crowded
+
+    @property
+    def sinks(self) -> list[str]:
+        """Their names in the settings."""
+        return [channel.name for channel in self._channels]
+
+    @property
+    def failing(self) -> str:
+        """Why nothing can be made safe; empty when all is well."""
+        return self._keeping.failing
+
+    def squeeze(self, share: float) -> None:
+        """Keep only this share of what may wait in memory for the sinks."""
+        for channel in self._channels:
+            channel.squeeze(share)
+
+    def working(self, sink: str) -> bool:
+        """Whether the receiver of `sink` took what it was sent last."""
+        return any(channel.working for channel in self._channels if channel.name == sink)
 
     def close(self) -> None:
         """Send what is left; each sink for as long as its settings allow, all at once."""
+        for channel in self._channels:
+            channel.flush()
         closing = [threading.Thread(target=channel.close) for channel in self._channels]
         for thread in closing:
             thread.start()

@@ -5,24 +5,38 @@ The agent hands every channel the same events; what one sink leaves out or canno
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from exporter import __version__, config
+from exporter.encode.chain import Chain, Signer
 from exporter.encode.fluent import FluentEncoder
 from exporter.encode.otlp import LogsEncoder, SpansEncoder
 from exporter.encode.otlp_json import LogsJsonEncoder, SpansJsonEncoder
 from exporter.encode.text import TextEncoder
 from exporter.errors import ConfigError
-from exporter.model import Event, Keep, Kind, Payload, Span
+from exporter.model import Event, Keep, Kind, Payload, Span, Stream
 from exporter.shape import fields, select
 from exporter.sink.delivery import Outbox
 from exporter.sink.file import check_shared
-from exporter.sink.transports import check_transport, open_transport
+from exporter.sink.queue import Queue
+from exporter.sink.transports import check_transport, open_transport, wire
 from exporter.telemetry import Ledger, log
 
 Item = TypeVar("Item", contravariant=True)  # noqa: PLC0105  # Event or Span
+
+
+Place = Callable[[str, config.Sink], tuple[Queue, Stream]]
+"""Where a sink's payloads are kept, and the numbers of its records."""
+
+
+class Origin(NamedTuple):
+    """Where records come from: the node's name, and what signs for it, where something does."""
+
+    node: str
+    signer: Signer | None = None
 
 
 class Encoder(Protocol[Item]):
@@ -50,8 +64,11 @@ class Channel:
         encoders: tuple[Encoder[Event], Encoder[Span] | None],
         outbox: Outbox,
         ledger: Ledger,
+        *,
+        chain: Chain | None = None,
     ) -> None:
-        """`wanted` are the event types the sink selects."""
+        """`wanted` are the event types the sink selects; `chain` is what its records are chained in."""
+        self._chain = chain
         self.name, self._wanted, self._outbox, self._ledger = name, wanted, outbox, ledger
         self._logs, self._spans = encoders
         self._delay = settings.batch.max_delay_seconds
@@ -76,16 +93,33 @@ class Channel:
         if self.pending and now - self._since >= self._delay:
             self.flush()
 
+    def sign(self, event: Event) -> None:
+        """Put a signature (a CHAIN_SIGNED `event`) after the records that have none, where they are chained."""
+        if self._chain and self._chain.unsigned:
+            self.take((event,), (), time.monotonic())
+
     def flush(self) -> None:
         """Queue what is pending."""
         self._put(self._logs.flush())
         if self._spans is not None:
             self._put(self._spans.flush())
 
+    def wake(self) -> None:
+        """What was queued is safe and can go."""
+        self._outbox.wake()
+
     def close(self) -> None:
-        """Queue what is pending and drain the outbox, for as long as its settings say."""
-        self.flush()
+        """Drain the outbox, for as long as its settings say."""
         self._outbox.close()
+
+    def squeeze(self, share: float) -> None:
+        """Keep only this share of what may wait in memory."""
+        self._outbox.squeeze(share)
+
+    @property
+    def working(self) -> bool:
+        """Whether the receiver took what it was sent last."""
+        return self._outbox.working
 
     @property
     def pending(self) -> int:
@@ -122,20 +156,30 @@ class Channel:
 
 
 def open_channel(
-    name: str, settings: config.Sink, kinds: Sequence[Kind], node: str, ledger: Ledger, *, where: str
+    name: str,
+    settings: config.Sink,
+    kinds: Sequence[Kind],
+    origin: Origin,
+    ledger: Ledger,
+    *,
+    where: str,
+    place: Place,
 ) -> Channel:
-    """The channel of the sink that the settings call `name`.
+    """The channel of the sink that the settings call `name`; `place` gives its queue and its stream.
 
     Raises:
         ConfigError: a glob that matches nothing, an address or a file that cannot be used.
     """
     wanted = select.compile(settings.events, kinds, where=f"{where}.events", none=_spans(settings))
     keep = fields.compile(settings.fields, kinds, where=f"{where}.fields")
-    encoders = _encoders(settings, kinds, keep, node)
     with _placed(where):
         transport = open_transport(settings, environ=os.environ, version=__version__)
-    outbox = Outbox(name, transport, settings.queue, ledger)
-    return Channel(name, settings, wanted, encoders, outbox, ledger)
+    queue, stream = place(name, settings)
+    # Lines for people have no room for a hash.
+    chain = Chain(stream, origin.signer) if origin.signer and not isinstance(settings, config.Stdout) else None
+    encoders = _encoders(settings, kinds, keep, origin.node, stream, chain)
+    outbox = Outbox(name, transport, queue, settings.queue, ledger, wire=wire(settings))
+    return Channel(name, settings, wanted, encoders, outbox, ledger, chain=chain)
 
 
 def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> None:
@@ -158,7 +202,7 @@ def check_sinks(sinks: Mapping[str, config.Sink], *, where: str) -> None:
 def _spans(settings: config.Sink) -> bool:
     """Whether the sink takes spans, so that it may go without events."""
     match settings:
-        case config.OtlpHttp():
+        case config.Otlp():
             return settings.spans
         case config.File():
             return settings.spans_path is not None
@@ -176,17 +220,22 @@ def _placed(where: str) -> Iterator[None]:
 
 
 def _encoders(
-    settings: config.Sink, kinds: Sequence[Kind], keep: Mapping[str, Keep], node: str
+    settings: config.Sink,
+    kinds: Sequence[Kind],
+    keep: Mapping[str, Keep],
+    node: str,
+    stream: Stream,
+    chain: Chain | None,
 ) -> tuple[Encoder[Event], Encoder[Span] | None]:
     batch = settings.batch
     match settings:
-        case config.OtlpHttp():
+        case config.OtlpHttp() | config.OtlpGrpc():
             spans = SpansEncoder(keep["span"], batch, __version__) if _spans(settings) else None
-            return LogsEncoder(kinds, keep, batch, __version__), spans
+            return LogsEncoder(kinds, keep, batch, __version__, stream, chain), spans
         case config.File():
             json_spans = SpansJsonEncoder(keep["span"], batch, __version__) if _spans(settings) else None
-            return LogsJsonEncoder(kinds, keep, batch, __version__), json_spans
+            return LogsJsonEncoder(kinds, keep, batch, __version__, stream, chain), json_spans
         case config.FluentForward():
-            return FluentEncoder(kinds, keep, batch, settings.tag), None
+            return FluentEncoder(kinds, keep, batch, settings.tag, stream, chain), None
         case config.Stdout():
-            return TextEncoder(kinds, keep, batch, node, timestamps=settings.timestamps), None
+            return TextEncoder(kinds, keep, batch, node, stream, timestamps=settings.timestamps), None

@@ -92,7 +92,7 @@ def check(path: Path) -> None:
     settings = _settings(path)
     redact.compile(settings.redaction, where=f"{path}: redaction")
     for name, sink in settings.sinks.items():
-        check_sink(sink, probes.KINDS, where=f"{path}: sinks.{name}")
+        check_sink(sink, probes.TOLD, where=f"{path}: sinks.{name}")
     click.echo(f"{path}: ok, sinks: {', '.join(settings.sinks)}")
 
 
@@ -118,6 +118,35 @@ def record(path: Path, duration: float | None, output: Path) -> None:
 def replay(path: Path, recording: Path) -> None:
     """Send a recording through the whole pipeline; needs no root."""
     _summarize(commands.replay(_settings(path), recording, _stop_on_signal(), where=str(path)))
+
+
+@main.command()
+@CONFIG
+@told
+def unload(path: Path) -> None:
+    """Take everything of podwitness out of the kernel: probes and rings that `kernel.persist` has left there."""
+    removed = commands.unload(config.load(path))
+    click.echo(f"podwitness: {len(removed)} pins removed" if removed else "podwitness: nothing is pinned", err=True)
+
+
+@main.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, readable=False, allow_dash=True))
+@click.option("--public-key", type=click.Path(path_type=Path), help="PEM with the public key of the signatures.")
+@click.option("--spool", type=click.Path(path_type=Path), help="The sending node's: tells what is still on its way.")
+@click.option("--spool-key", type=click.Path(path_type=Path), help="The key of an encrypted spool.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def verify(
+    files: tuple[Path, ...], public_key: Path | None, spool: Path | None, spool_key: Path | None, output: str
+) -> None:
+    """Check that nothing is missing from shipped records: FILES of JSON lines, or stdin.
+
+    Ends with 0: all is there, or its loss is stated; 1: it is not, or was changed; 2: nothing that could be checked.
+    """
+    from exporter.verify import verify as check
+
+    verdict = check(files or (Path("-"),), key=public_key, spool=spool, spool_key=spool_key, as_json=output == "json")
+    click.echo(verdict.text, nl=False)
+    sys.exit(verdict.code)
 
 
 def _settings(path: Path) -> config.Config:

@@ -11,26 +11,45 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from exporter import urls
+from exporter.config_sinks import (
+    Batch,
+    FieldFilter,
+    File,
+    FluentForward,
+    Otlp,
+    OtlpGrpc,
+    OtlpHttp,
+    Queue,
+    Sink,
+    SinkBase,
+    Stdout,
+    Tls,
+    User,
+)
+from exporter.config_types import Closed, Globs, Positive, RingBytes, Seconds, Text
 from exporter.document import read
 from exporter.errors import ConfigError
 from exporter.explain import convert
 
-# Bounded above too: a thread must not find out that a wait or a size is beyond what the system can take.
-Positive = Annotated[int, msgspec.Meta(gt=0, le=1 << 40)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
-Text = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A[^\0]*\Z")]
-RingBytes = Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)]
-
-
-class Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """Every section is closed: a key that we do not know is a mistake to be told, not to be ignored."""
-
-
-class Globs(Closed, frozen=True):
-    """Which keys: `include` then `exclude`; exclude wins. No include means none for metadata, all for fields."""
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+__all__ = [
+    "Batch",
+    "Config",
+    "FieldFilter",
+    "File",
+    "FluentForward",
+    "Globs",
+    "Otlp",
+    "OtlpGrpc",
+    "OtlpHttp",
+    "Queue",
+    "Sink",
+    "SinkBase",
+    "Stdout",
+    "Tls",
+    "User",
+    "load",
+    "parse",
+]
 
 
 class Kernel(Closed, frozen=True):
@@ -48,6 +67,12 @@ class Kernel(Closed, frozen=True):
     """Where the cgroup file systems are mounted (the host's, also from inside a container)."""
     proc_root: Text = "/proc"
     """The host's /proc, for the arguments of processes that were there before the agent."""
+
+    persist: bool = False
+    """Keep probes and rings in the kernel (pinned in bpffs) when the agent ends: the next one misses nothing.
+    They stop by themselves after 10 minutes without a reader; `podwitness unload` removes them."""
+    pin_path: Text = "/sys/fs/bpf/podwitness"
+    """The directory of the pins; in a bpffs."""
 
     def __post_init__(self) -> None:
         """Refuse a size that the kernel would round up in silence: what is then read is no ring."""
@@ -106,102 +131,40 @@ class Process(Closed, frozen=True):
     """Images kept; the least recently used go first. Linux's default pid_max."""
 
 
-class FieldFilter(Closed, frozen=True):
-    """Which attributes go on records of some event types; exclude wins, no include means all."""
+class Spool(Closed, frozen=True):
+    """What has been read from the kernel and not been delivered yet, on disk."""
 
-    events: tuple[str, ...] = ("*",)
-    """Globs of event types this filter is for; `span` is the process span."""
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-
-class Batch(Closed, frozen=True):
-    """When a batch is sent: at the first of these limits."""
-
-    max_records: Positive = 2000
-    max_bytes: Positive = 3_500_000
-    """Uncompressed; below the 4 MiB that gRPC servers take by default."""
-    max_delay_seconds: Seconds = 0.2
+    mode: Literal["disk", "memory"] = "disk"
+    """`memory`: nothing is written to disk; what waits for a receiver is lost with the agent."""
+    path: Text = "/var/lib/podwitness"
+    """A directory of the agent's own (0700); one agent a directory."""
+    key_file: Text | None = None
+    """Encrypt what is written (AES-256-GCM) with this file's 32 bytes, as they are or in hex; none: not encrypted."""
+    commit_events: Positive = 1000
+    """Events read before they are made safe and sent, at the latest."""
+    commit_milliseconds: Annotated[int, msgspec.Meta(gt=0, le=10_000)] = 100
+    """How long an event waits for that, at the most."""
 
 
-class Queue(Closed, frozen=True):
-    """What waits for the receiver."""
+class Memory(Closed, frozen=True):
+    """How much memory the agent may take."""
 
-    max_bytes: Positive = 32 * 1024 * 1024
-    """Encoded payloads in memory; beyond it the oldest is dropped and counted."""
-    retry_initial_seconds: Seconds = 0.5
-    retry_max_seconds: Seconds = 30.0
-    shutdown_seconds: Seconds = 5.0
-    """How long the end waits for what is still queued."""
+    limit_bytes: Annotated[int, msgspec.Meta(ge=64 << 20, le=1 << 40)] = 128 * 1024 * 1024
+    """Resident memory of the agent. Near it the agent does less, step by step, says so, and undoes it afterwards."""
 
 
-class SinkBase(Closed, frozen=True, tag_field="type"):
-    """What every sink has: its choice of events and fields, its batches and its queue."""
+class TamperEvidence(Closed, frozen=True):
+    """A chain of hashes over the records of each sink, signed: `podwitness verify` finds what was changed since."""
 
-    events: Globs = Globs()
-    """Event types by glob; no include means all."""
-    fields: tuple[FieldFilter, ...] = ()
-    batch: Batch = Batch()
-    queue: Queue = Queue()
-
-    def __post_init__(self) -> None:
-        """Refuse a queue that would drop every full batch."""
-        if self.queue.max_bytes < self.batch.max_bytes:
-            raise ValueError(
-                f"queue.max_bytes is {self.queue.max_bytes}, less than batch.max_bytes, which is "
-                f"{self.batch.max_bytes}: a full batch could never be queued (raise the first or lower the second)"
-            )
+    key_file: Text
+    """An Ed25519 private key (PEM, PKCS#8): `openssl genpkey -algorithm ed25519`."""
 
 
-class OtlpHttp(SinkBase, frozen=True, tag="otlp_http"):
-    """OTLP over HTTP, protobuf. Unset settings honour OTEL_EXPORTER_OTLP_*."""
+class Health(Closed, frozen=True):
+    """Where to ask whether the agent is ready and alive: GET /readyz, /livez."""
 
-    endpoint: str | None = None
-    """Base URL; `/v1/logs` and `/v1/traces` are appended. Default http://localhost:4318."""
-    headers: dict[str, str] = {}
-    compression: Literal["gzip", "none"] | None = None
-    """Default gzip."""
-    timeout_seconds: Seconds | None = None
-    """Of one request. Default 10."""
-    certificate: str | None = None
-    """A CA file (PEM) to trust instead of the system's."""
-    client_certificate: str | None = None
-    client_key: str | None = None
-    spans: bool = True
-    """Also send a span for each process life."""
-
-
-class FluentForward(SinkBase, frozen=True, tag="fluent_forward"):
-    """Fluent Forward, PackedForward mode with acknowledged chunks: Fluentd, Fluent Bit, the Collector's receiver."""
-
-    host: Text = "localhost"
-    port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 24224
-    tag: str = "podwitness"
-    """Tag of the records: this, a dot and the event type."""
-    timeout_seconds: Seconds = 10.0
-    """To connect, and of one write."""
-    ack_timeout_seconds: Seconds = 60.0
-    """Until the receiver's ack; then the chunk is sent again."""
-
-
-class File(SinkBase, frozen=True, tag="file"):
-    """OTLP JSON lines in a file, as the Collector's otlp_json_file receiver reads them; rotated by size, mode 0600."""
-
-    path: Text = "/var/log/podwitness/events.jsonl"
-    spans_path: Text | None = None
-    """A second file for process spans (one signal a file); none: no spans."""
-    max_bytes: Positive = 100 * 1024 * 1024
-    """Of one file; then it is renamed to `.1`, `.1` to `.2` and so on."""
-    backups: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
-
-
-class Stdout(SinkBase, frozen=True, tag="stdout"):
-    """Lines in the terminal, for people: `🚀 process default/xwing /usr/bin/curl …`."""
-
-    timestamps: bool = False
-
-
-Sink = OtlpHttp | FluentForward | File | Stdout
+    host: Text = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 7443
 
 
 class LogFluentd(Closed, frozen=True):
@@ -239,6 +202,12 @@ class Config(Closed, frozen=True):
     process: Process = Process()
     redaction: Redaction = Redaction()
     telemetry: Telemetry = Telemetry()
+    spool: Spool = Spool()
+    memory: Memory = Memory()
+    tamper_evidence: TamperEvidence | None = None
+    """None: no chain."""
+    health: Health | None = None
+    """None: nobody can ask."""
 
 
 def load(path: Path) -> Config:

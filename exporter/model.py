@@ -20,6 +20,14 @@ Value = Scalar | tuple[str, ...] | tuple[int, ...]
 Attributes = dict[str, Value]
 Signal = Literal["logs", "traces"]
 Ring = Literal["lifecycle", "activity"]
+Ranges = tuple[tuple[int, int], ...]
+"""Numbers as (first, last) pairs, both included, ascending."""
+
+UID = "log.record.uid"
+"""Boot, ring and position: a record that is sent again has the same."""
+SEQUENCE = "podwitness.event.sequence"
+"""Runs without holes through the records of one sink's stream."""
+
 Keep = Callable[[str], bool]
 """Whether a sink's records of one event type keep the attribute of this name (resource attributes too)."""
 
@@ -53,18 +61,19 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     """A kind of event: what the kernel sends and what a record of it carries.
 
     `name` is the event type (`process.exec`); in BTF its struct and its `enum kind` member are the same
-    name with underscores. `program` is the file in bpf/ that sends it, without `.bpf.c`. `carries` are the
-    attributes of the process image that go on each record,
-    `derived` those that enrich computes, `once` says that an image has one such record, so that nothing is
-    kept for a second, `body` the logfmt keys of the display line.
+    name with underscores. `program` is the file in bpf/ that sends it, without `.bpf.c` (empty: the agent itself
+    does). `carries` are the attributes of the process image that go on each record, `derived` those that enrich
+    computes, `once` says that an image has one such record, so that nothing is kept for a second, `body` the logfmt
+    keys of the display line. Of ring `activity` the least `importance` is left out first when memory is short.
     """
 
     name: str
-    program: str
-    ring: Ring
-    fields: tuple[Field, ...]
-    carries: tuple[str, ...]
+    program: str = ""
+    ring: Ring = "lifecycle"
+    fields: tuple[Field, ...] = ()
+    carries: tuple[str, ...] = ()
     severity: int = 9
+    importance: int = 0
     once: bool = False
     unused: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
@@ -83,7 +92,7 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     @property
     def attributes(self) -> tuple[str, ...]:
         """Every attribute a record of this kind can carry, without repeats."""
-        return tuple(dict.fromkeys((*self.carries, *self.own, "log.record.uid")))
+        return tuple(dict.fromkeys((*self.carries, *self.own, UID, SEQUENCE)))
 
 
 class Resource(msgspec.Struct, eq=False):
@@ -175,27 +184,76 @@ class Span(msgspec.Struct, eq=False):
     failed: bool
 
 
-class Payload(msgspec.Struct, eq=False):
-    """A batch in its wire format, uncompressed: `records` says how many events or spans are in it.
+class Stream(msgspec.Struct):
+    """The numbered records of one sink, from when it was first there: what comes next in it.
 
-    `tag` is the Fluent tag, empty elsewhere.
+    `id` is random, made with the stream; `next` is the sequence number of the next record; `chain` the hash of the last
+    one, where records are chained (empty before the first). Encoders advance it; the spool keeps it.
+    """
+
+    sink: str
+    id: str
+    next: int = 1
+    chain: bytes = b""
+
+
+class Payload(msgspec.Struct, eq=False):
+    """A batch in its wire format: `records` says how many events or spans are in it.
+
+    `tag` is the Fluent tag, empty elsewhere. `sequences` are the `podwitness.event.sequence` numbers in it (none in
+    spans). `gzip` says that `data` is compressed; `size` is what it holds uncompressed, in bytes.
     """
 
     signal: Signal
     data: bytes
     records: int
     tag: str = ""
+    sequences: Ranges = ()
+    gzip: bool = False
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        """An encoder need not say the size of what it did not compress."""
+        self.size = self.size or len(self.data)
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """What the receiver said of one attempt.
 
     `accepted`: it has the payload, except for `rejected` records, which must not be sent again.
-    `retry`: send the same again, not before `delay` seconds (None: back off). `refused`: never again.
+    `retry`: send the same again, not before `delay` seconds (None: back off). `unanswered`: the receiver took all of it
+    and did not acknowledge it; again, but not for ever. `too_large`: send it in halves. `refused`: never again.
     `closed`: nobody is there any more, nor will be.
     """
 
-    outcome: Literal["accepted", "retry", "refused", "closed"]
+    outcome: Literal["accepted", "retry", "unanswered", "too_large", "refused", "closed"]
     reason: str = ""
     rejected: int = 0
     delay: float | None = None
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Records that will never arrive: `count` of them, or None where nobody can know how many.
+
+    `sink` is `*` where it concerns all. `since` and `until` (Unix ns) enclose when they were lost, `sequences` are the
+    numbers they had in the sink's stream, if they had any yet.
+    """
+
+    sink: str
+    stage: str
+    reason: str
+    count: int | None
+    since: int
+    until: int
+    sequences: Ranges = ()
+
+
+def joined(*several: Ranges) -> Ranges:
+    """All numbers of `several`, as ascending ranges that do not touch."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(pair for ranges in several for pair in ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(found[-1][1], last)
+        else:
+            found.append((first, last))
+    return tuple(found)

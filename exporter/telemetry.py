@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.model import Loss, Ranges, joined
+
 if TYPE_CHECKING:  # at run time only when it is asked for: it costs 10 MB
     from opentelemetry.metrics import MeterProvider
 
@@ -39,18 +41,20 @@ class Drop(NamedTuple):
 class Ledger:
     """Counts of the events' way through the agent; safe to use from any thread.
 
-    For each sink: offered = sent + dropped + what is still queued. `seen` counts events read, `lost` what the
+    For each sink: offered = sent + dropped + kept + what is still queued. `seen` counts events read, `lost` what the
     kernel could not hand over; what is seen and not dropped for all sinks is offered to each, and spans besides.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._losses: list[Loss] = []
         self.seen: Counter[str] = Counter()  # by event type
         self.lost: Counter[str] = Counter()  # by ring: the kernel's own losses
         self.offered: Counter[str] = Counter()  # by sink: events and spans handed to its channel
         self.sent: Counter[str] = Counter()  # by sink: acknowledged by the receiver
         self.dropped: Counter[Drop] = Counter()
         self.closed: set[str] = set()  # sinks whose reader has gone for good
+        self.kept: Counter[str] = Counter()  # by sink: in the spool at the end, for the next start
         self.noted: Counter[str] = Counter()  # anything else worth a count: retries, warnings, missing metadata
 
     def see(self, kinds: Iterable[str]) -> None:
@@ -73,11 +77,36 @@ class Ledger:
         with self._lock:
             self.sent[sink] += count
 
-    def drop(self, sink: str, stage: str, reason: str, count: int, *, intentional: bool = False) -> None:
-        """Events or spans that end here."""
-        if count:
-            with self._lock:
-                self.dropped[Drop(sink, stage, reason, intentional)] += count
+    def drop(
+        self, sink: str, stage: str, reason: str, count: int, *, intentional: bool = False, sequences: Ranges = ()
+    ) -> None:
+        """Events or spans that end here; what no rule of the user's wanted is a loss, to be told in the stream.
+
+        `sequences` are their numbers in the sink's stream, where they had some.
+        """
+        if not count:
+            return
+        with self._lock:
+            self.dropped[Drop(sink, stage, reason, intentional)] += count
+            if not intentional:
+                now = time.time_ns()
+                self._losses.append(Loss(sink, stage, reason, count, now, now, sequences))
+
+    def lack(self, loss: Loss) -> None:
+        """Something that never became an event: `lose`, and what nobody could count, say it in the stream by this."""
+        with self._lock:
+            self._losses.append(loss)
+
+    def losses(self) -> list[Loss]:
+        """What was lost since the last call, by sink, stage and reason; whoever takes it tells of it in the stream."""
+        with self._lock:
+            taken, self._losses = self._losses, []
+        return merged(taken)
+
+    def keep(self, sink: str, count: int) -> None:
+        """Records that the end of the agent leaves in `sink`'s spool."""
+        with self._lock:
+            self.kept[sink] += count
 
     def close(self, sink: str) -> None:
         """Nobody takes anything from `sink` any more."""
@@ -104,7 +133,8 @@ class Ledger:
         return "; ".join(parts)
 
     def _fate(self, sink: str) -> str:
-        return ", ".join([f"sent {self.sent[sink]}", *(self._drops(sink) or ["dropped 0"])])
+        kept = [f"kept {self.kept[sink]} in the spool"] if self.kept[sink] else []
+        return ", ".join([f"sent {self.sent[sink]}", *(self._drops(sink) or ["dropped 0"]), *kept])
 
     def _drops(self, sink: str) -> list[str]:
         return [
@@ -112,6 +142,21 @@ class Ledger:
             for drop, count in sorted(self.dropped.items())
             if drop.sink == sink
         ]
+
+
+def merged(losses: Iterable[Loss]) -> list[Loss]:
+    """One for each sink, stage and reason: counts added, times enclosing all, numbers of all."""
+    found: dict[tuple[str, str, str], Loss] = {}
+    for loss in losses:
+        key = loss.sink, loss.stage, loss.reason
+        found[key] = _joined(found[key], loss) if key in found else loss
+    return list(found.values())
+
+
+def _joined(one: Loss, other: Loss) -> Loss:
+    count = None if one.count is None or other.count is None else one.count + other.count
+    since, until = min(one.since, other.since), max(one.until, other.until)
+    return Loss(one.sink, one.stage, one.reason, count, since, until, joined(one.sequences, other.sequences))
 
 
 class _Lines(logging.Formatter):

@@ -10,13 +10,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.peers import builds
 from tests.peers.collector import Collector
+from tests.peers.fluent_server import FluentServer, Start
 from tests.peers.kube import ApiServer, Etcd
+from tests.peers.rotel import Rotel
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,32 @@ def collector(collector_binary: Path, tmp_path_factory: pytest.TempPathFactory) 
     collector.start()
     yield collector
     collector.stop()
+
+
+@pytest.fixture
+def fluent_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts a Forward server that is not the Collector's, as often as the test asks."""
+    home, started = _peer(builds.fluent_server), list[FluentServer]()
+
+    def start(*, security: dict[str, Any] | None = None, tls: dict[str, Any] | None = None) -> FluentServer:
+        options = {"security": security, "tlsOptions": tls}
+        server = FluentServer(home, tmp_path_factory.mktemp("fluent-server"), options)
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def rotel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotel]:
+    """A running OTLP receiver that is not the Collector."""
+    rotel = Rotel(tmp_path_factory.mktemp("rotel"))
+    rotel.start()
+    yield rotel
+    rotel.stop()
 
 
 @pytest.fixture(scope="session")

@@ -52,11 +52,22 @@ def as_nobody(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def written(folder: Path, settings: object, name: str = "config.yaml") -> Path:
-    """A settings file that everybody may read."""
+    """A settings file that everybody may read; the spool is in `folder`, where the settings can be read at all."""
     path = folder / name
-    path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings))
+    text = settings if isinstance(settings, str) else yaml.safe_dump(settings)
+    if "spool" not in (_read(text) or {"spool"}):
+        text += f"\nspool: {{path: {folder / 'spool'}}}\n"
+    path.write_text(text)
     path.chmod(0o644)
     return path
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    try:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return None
+    return tree if isinstance(tree, dict) else None
 
 
 def to_file(folder: Path, **more: object) -> dict[str, Any]:

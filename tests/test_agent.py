@@ -45,6 +45,11 @@ class Source:
     boot_id = "b007"
     types = {name: types_of(name) for name in ("snapshot", "process")}  # noqa: RUF012
 
+    @classmethod
+    def types_of(cls, _ring_id: int) -> dict[str, Types]:
+        """All rings are of this build."""
+        return cls.types
+
 
 LIFE = Lifecycle(Source.types["process"])
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from exporter import config, probes
-from exporter.channel import Channel, check_sink, open_channel
+from exporter.channel import Channel, Origin, check_sink, open_channel
 from exporter.errors import ConfigError
+from exporter.keeping import InMemory
 from exporter.model import Event, Span, Value
 from exporter.telemetry import Drop, Ledger
 from tests.encode.events import PROCESS_ATTRIBUTES, make_event, make_process, make_span
@@ -139,9 +140,15 @@ def event(number: int, *, poisoned: str = "") -> Event:
 
 
 def channel(settings: config.Sink, ledger: Ledger) -> Channel:
-    opened = open_channel("it", settings, probes.KINDS, "node-1", ledger, where="c.yaml: sinks.it")
+    opened = opening("it", settings, ledger, where="c.yaml: sinks.it")
     opened.start()
     return opened
+
+
+def opening(name: str, settings: config.Sink, ledger: Ledger, *, where: str) -> Channel:
+    """A channel whose payloads wait in memory."""
+    place = InMemory(ledger).place
+    return open_channel(name, settings, probes.TOLD, Origin("node-1"), ledger, where=where, place=place)
 
 
 poisons = st.lists(st.sampled_from(["", "", "", "event", "process"]), min_size=1, max_size=30)
@@ -251,8 +258,8 @@ REFUSED = {
     "fields that match nothing": (config.Stdout(fields=(config.FieldFilter(include=("process.pit",)),)), "fields"),
     "an endpoint that is no URL": (config.OtlpHttp(endpoint="collector:4318"), "endpoint"),
     "a certificate that is not there": (
-        config.OtlpHttp(endpoint="https://c:4318", certificate="/nonexistent/ca.pem"),
-        "certificate",
+        config.OtlpHttp(endpoint="https://c:4318", tls=config.Tls(ca_file="/nonexistent/ca.pem")),
+        "tls.ca_file",
     ),
     "a folder for a file": (config.File(path="/"), "path"),
     "a file in a file": (config.File(path="/etc/passwd/events.jsonl"), "path"),
@@ -262,17 +269,17 @@ REFUSED = {
 @pytest.mark.parametrize(("settings", "where"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_work_is_refused_at_its_setting_by_check_and_by_run(settings: config.Sink, where: str) -> None:
     with pytest.raises(ConfigError, match=rf"^c.yaml: sinks.it\.{where}") as checked:
-        check_sink(settings, probes.KINDS, where="c.yaml: sinks.it")
+        check_sink(settings, probes.TOLD, where="c.yaml: sinks.it")
     with pytest.raises(ConfigError, match=rf"^c.yaml: sinks.it\.{where}") as run:
-        open_channel("it", settings, probes.KINDS, "node-1", Ledger(), where="c.yaml: sinks.it")
+        opening("it", settings, Ledger(), where="c.yaml: sinks.it")
     assert checked.value.where == run.value.where
 
 
 def test_a_second_file_that_cannot_be_written_is_named_by_its_own_setting(tmp_path: Path) -> None:
     sink = config.File(path=str(tmp_path / "e"), spans_path="/dev/null")
     for refuse in (
-        lambda: check_sink(sink, [], where="s"),
-        lambda: open_channel("s", sink, [], "", Ledger(), where="s"),
+        lambda: check_sink(sink, probes.TOLD, where="s"),
+        lambda: opening("s", sink, Ledger(), where="s"),
     ):
         with pytest.raises(ConfigError, match=r"^s\.spans_path: /dev/null cannot be written: not a regular file"):
             refuse()
@@ -280,12 +287,12 @@ def test_a_second_file_that_cannot_be_written_is_named_by_its_own_setting(tmp_pa
 
 def test_checking_makes_no_file_and_no_folder(tmp_path: Path) -> None:
     sink = config.File(path=str(tmp_path / "new/folder/e"), spans_path=str(tmp_path / "s"))
-    check_sink(sink, probes.KINDS, where="")
+    check_sink(sink, probes.TOLD, where="")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_channel_that_was_never_started_closes_its_files(tmp_path: Path) -> None:
     before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
     sink = config.File(path=str(tmp_path / "e"))
-    open_channel("it", sink, probes.KINDS, "node-1", Ledger(), where="").close()
+    opening("it", sink, Ledger(), where="").close()
     assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before

@@ -106,9 +106,14 @@ def test_a_sample_of_an_unknown_kind_costs_itself(anyone: Path, recorded: Path, 
     events = real[1].events
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
-    same(lines(anyone), events)
+    *told, lost = lines(anyone)
+    same(told, events)
+    assert (lost["eventName"], attribute(lost, "podwitness.agent.lost.count")) == (
+        "podwitness.agent.events_lost",
+        {"intValue": "2"},
+    )
     assert done.stderr.splitlines()[-1] == (
-        f"podwitness: seen {len(events) + 2}; dropped 2 (decode: undecodable); file: sent {len(events)}, dropped 0"
+        f"podwitness: seen {len(events) + 3}; dropped 2 (decode: undecodable); file: sent {len(events) + 1}, dropped 0"
     )
 
 

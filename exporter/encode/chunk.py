@@ -1,5 +1,7 @@
 """A chunk: encoded entries one after the other, in the order they came, bounded in records and bytes.
 
+It knows the numbers of its entries in the stream: those of other tags lie between.
+
 The encoders whose format is a plain sequence (Fluent's packed entries, lines of text) fill one for each tag.
 """
 
@@ -16,15 +18,20 @@ class Chunk:
         self._tag = tag
         self._entries: list[bytes] = []
         self._size = 0
+        self._numbers: list[tuple[int, int]] = []  # ranges that are closed
+        self._first = self._next = 0  # the open one: where it began, what would continue it
 
-    def add(self, entry: bytes) -> Payload | None:
-        """Add an entry; gives the chunk that this filled, if it did.
+    def add(self, entry: bytes, number: int) -> Payload | None:
+        """Add the entry that is `number` in the stream; gives the chunk that this filled, if it did.
 
         An entry that is too large by itself goes alone: the receiver may take it.
         """
         full = None
         if self._size + len(entry) > self._max_bytes and self._entries:
             full = self.take()
+        if number != self._next or not self._entries:
+            self._open(number)
+        self._next = number + 1
         self._entries.append(entry)
         self._size += len(entry)
         self.pending += 1
@@ -35,7 +42,15 @@ class Chunk:
         """What is pending, if anything is."""
         if not self.pending:
             return None
-        payload = Payload("logs", b"".join(self._entries), self.pending, self._tag)
+        numbers = (*self._numbers, (self._first, self._next - 1))
+        payload = Payload("logs", b"".join(self._entries), self.pending, self._tag, numbers)
         self._entries.clear()
+        self._numbers.clear()
         self._size = self.pending = 0
         return payload
+
+    def _open(self, number: int) -> None:
+        """A range of numbers begins; the one before it, if there is one, ends."""
+        if self._entries:
+            self._numbers.append((self._first, self._next - 1))
+        self._first = number

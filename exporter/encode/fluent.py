@@ -16,11 +16,13 @@ import msgspec
 
 from exporter.config import Batch
 from exporter.encode import body
+from exporter.encode.canonical import SINK, STREAM
+from exporter.encode.chain import CHAIN_HASH, Chain, Link, linker, provable, sign_in
 from exporter.encode.chunk import Chunk
 from exporter.encode.fragments import Encoding
-from exporter.encode.parts import UID, Parts, Shared, parts
+from exporter.encode.parts import Parts, Shared, parts
 from exporter.encode.wire import Heads, utf8
-from exporter.model import Attributes, Event, Keep, Kind, Payload, Process
+from exporter.model import SEQUENCE, UID, Attributes, Event, Keep, Kind, Payload, Process, Stream
 from exporter.probes.resource import ANNOTATION, LABEL
 
 KUBERNETES = {
@@ -49,12 +51,26 @@ class FluentEncoder:
         keep: for each kind's name, whether an attribute is sent; asked once, not per event.
         batch: when a chunk is full.
         tag: of the records: this, a dot and the event type.
+        stream: what the records are numbered in; each names it.
+        chain: the stream's, where records are chained; then they also have their time as a key, in nanoseconds.
     """
 
-    def __init__(self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, tag: str) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        keep: Mapping[str, Keep],
+        batch: Batch,
+        tag: str,
+        stream: Stream,
+        chain: Chain | None = None,
+    ) -> None:
+        self._stream, self._chain = stream, chain
         self._shared = Shared(Encoding(attribute=_encoder, image=_image, resource=_resource, text=utf8))
-        self._record = {kind: _recorder(of) for kind, of in parts(kinds, keep, self._shared).items()}
+        keep = provable(keep) if chain else keep
+        self._link = linker(chain, kinds, keep, stream, "flat", _encoder(CHAIN_HASH, str))
+        self._parts = parts(kinds, keep, self._shared)
         self._chunks = {kind: Chunk(batch, f"{tag}.{kind.name}") for kind in kinds}
+        self._begin()
 
     @property
     def pending(self) -> int:
@@ -63,11 +79,15 @@ class FluentEncoder:
 
     def encode(self, events: Sequence[Event]) -> Iterator[Payload]:
         """Add the events to their chunks, as far as the iterator is followed; gives each that is full."""
+        if self._stream.id != self._id:  # what is pending belongs to the stream before
+            yield from self.flush()
+            self._begin()
         self._shared.count(len(events))
-        record, chunks = self._record, self._chunks
+        record, chunks, stream = self._record, self._chunks, self._stream
         for event in events:
             kind = event.kind
-            if (full := chunks[kind].add(record[kind](event))) is not None:
+            entry = record[kind](event)
+            if (full := chunks[kind].add(entry, stream.next - 1)) is not None:
                 yield full
 
     def flush(self) -> Iterator[Payload]:
@@ -76,18 +96,27 @@ class FluentEncoder:
             if (payload := chunk.take()) is not None:
                 yield payload
 
+    def _begin(self) -> None:
+        """A stream begins: each record says its id."""
+        stream, self._id = self._stream, self._stream.id
+        self._record = {kind: _recorder(of, stream, self._link) for kind, of in self._parts.items()}
+        sign_in(self._chain, self._record)
 
-def _recorder(of: Parts) -> Callable[[Event], bytes]:
-    """A function from an event to its entry, for one kind."""
-    _, place, image, line, rows, kept, texts, uid = of
-    constant, constants = _constant(of.kind)
-    constants += uid
+
+def _recorder(of: Parts, stream: Stream, link: Link | None) -> Callable[[Event], bytes]:
+    """A function from an event to its entry, for one kind; it numbers the record."""
+    _, place, image, line, rows, kept, texts, uid, sequence = of
+    constant, constants = _constant(of.kind, stream)
+    constants += uid + sequence + (2 if link else 0)
+    word = body.word(of.kind)
     bodies = Heads(_message_head(utf8(body.word(of.kind))))
     only = texts[0] if len(texts) == 1 else None
     pick = itemgetter(*texts) if len(texts) > 1 else None
-    uid_key = _pack(UID)
+    uid_key, number_key, time_key = _pack(UID), _pack(SEQUENCE), _pack("time_unix_nano")
+    numbers = Struct(f">cQ{len(number_key)}scQ").pack
 
     def record(event: Event) -> bytes:
+        number = stream.next
         process = event.process
         fragments = process.fragments
         values = event.values
@@ -104,26 +133,32 @@ def _recorder(of: Parts) -> Callable[[Event], bytes]:
         count = constants + len(sent) - sent.count(None)
         count += (where[0] + who[0] << 8) + where[1] + who[1]
         seconds, rest = divmod(event.time, _SECOND)
-        return _join(
+        data = _join(
             (
                 _head(b"\x92\xd7\x00", seconds, rest, b"\xde", count),
                 where[2:],
                 who[2:],
                 constant,
-                _unsigned(b"\xcf", event.observed),
+                numbers(b"\xcf", event.observed, number_key, b"\xcf", number)
+                if sequence
+                else _unsigned(b"\xcf", event.observed),
                 _join(map(getitem, known, sent)),
                 uid_key + _encode(event.uid) if uid else b"",
                 bodies[len(text)],
                 text,
             )
         )
+        if link is not None:
+            data += time_key + _unsigned(b"\xcf", event.time) + link(event, number, word + text.decode())
+        stream.next = number + 1  # nothing fails from here on: an event that cannot be encoded takes no number
+        return data
 
     return record
 
 
-def _constant(kind: Kind) -> tuple[bytes, int]:
+def _constant(kind: Kind, stream: Stream) -> tuple[bytes, int]:
     """What all records of a kind say, up to the observed time's value; and the number of pairs."""
-    said = {"event_name": kind.event_name, "severity_number": kind.severity}
+    said = {"event_name": kind.event_name, "severity_number": kind.severity, SINK: stream.sink, STREAM: stream.id}
     return _pairs(said) + _pack("observed_time_unix_nano"), len(said) + 2
 
 

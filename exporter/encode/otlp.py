@@ -13,13 +13,16 @@ from struct import Struct
 
 from exporter.config import Batch
 from exporter.encode import body
+from exporter.encode.canonical import SINK, STREAM
+from exporter.encode.chain import CHAIN_HASH, Chain, Link, linker, provable, sign_in
 from exporter.encode.fragments import Encoding
 from exporter.encode.otlp_batch import Batches, Frame, Groups
 from exporter.encode.otlp_spans import FAILED, INTERNAL, LINK_FLAGS, SPAN_FLAGS, span_attributes
-from exporter.encode.otlp_values import LOG_TAG, RESOURCE_TAG, SPAN_TAG, attribute, encoder
-from exporter.encode.parts import UID, Parts, Shared, parts
+from exporter.encode.otlp_values import LOG_TAG, RESOURCE_TAG, SCOPE_TAG, SPAN_TAG, attribute, encoder, text_heads
+from exporter.encode.parts import Parts, Shared, parts
+from exporter.encode.sequence import numbered, unnumbered
 from exporter.encode.wire import Heads, field, utf8, varint
-from exporter.model import Attributes, Event, Keep, Kind, Payload, Process, Span
+from exporter.model import SEQUENCE, UID, Attributes, Event, Keep, Kind, Payload, Process, Span, Stream
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE = "podwitness"
@@ -36,12 +39,26 @@ class LogsEncoder:
         keep: for each kind's name, whether an attribute is sent; asked once, not per event.
         batch: when a batch is full.
         version: of the instrumentation scope `podwitness`.
+        stream: what the records are numbered in; the scope names it, and it may get another id while the agent runs.
+        chain: the stream's, where records are chained.
     """
 
-    def __init__(self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, version: str) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        keep: Mapping[str, Keep],
+        batch: Batch,
+        version: str,
+        stream: Stream,
+        chain: Chain | None = None,
+    ) -> None:
+        self._version, self._stream, self._id = version, stream, stream.id
         self._shared = Shared(_encoding(LOG_TAG))
-        self._record = {kind: _recorder(of) for kind, of in parts(kinds, keep, self._shared).items()}
-        self._batches = Batches("logs", _frame(version), batch)
+        keep = provable(keep) if chain else keep
+        link = linker(chain, kinds, keep, stream, "otlp", encoder(LOG_TAG, CHAIN_HASH, str))
+        self._record = {kind: _recorder(of, stream, link) for kind, of in parts(kinds, keep, self._shared).items()}
+        sign_in(chain, self._record)
+        self._batches = Batches("logs", _frame(version, stream), batch, stream)
 
     @property
     def pending(self) -> int:
@@ -50,9 +67,12 @@ class LogsEncoder:
 
     def encode(self, events: Sequence[Event]) -> Iterator[Payload]:
         """Add the events to the batch, as far as the iterator is followed; gives each batch that is full."""
+        if self._stream.id != self._id:  # what is pending belongs to the stream before
+            yield from self.flush()
+            self._id, self._batches.frame = self._stream.id, _frame(self._version, self._stream)
         self._shared.count(len(events))
         record = self._record
-        return self._batches.pack(record[event.kind](event) for event in events)
+        yield from self._batches.pack(record[event.kind](event) for event in events)
 
     def flush(self) -> Iterator[Payload]:
         """The batch as it is; nothing when it is empty."""
@@ -64,17 +84,27 @@ def _encoding(tag: bytes) -> Encoding:
     return Encoding(attribute=lambda name, held: encoder(tag, name, held), image=_image, resource=_resource, text=utf8)
 
 
-def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
-    """A function from an event to its Resource's fragment and its record, for one kind."""
-    _, place, image, line, rows, kept, texts, uid = of
+def _recorder(of: Parts, stream: Stream, link: Link | None) -> Callable[[Event], tuple[bytes, bytes]]:
+    """A function from an event to its Resource's fragment and its record, for one kind; it numbers the record."""
+    _, place, image, line, rows, kept, texts, uid, _ = of
     only = texts[0] if len(texts) == 1 else None
     pick = itemgetter(*texts) if len(texts) > 1 else None
     constant = _constant(of.kind)
     bodies = Heads(_body_head(utf8(body.word(of.kind))))
     heads = Heads(lambda size: b"\x12" + varint(size))
-    encode_uid = encoder(LOG_TAG, UID, str)
+    uids = text_heads(LOG_TAG, UID)
+    word = body.word(of.kind)
+    # The number's attribute, with the constant before it.
+    blocks = numbered(constant, encoder(LOG_TAG, SEQUENCE, int)) if of.sequence else unnumbered(constant)
+    block, end = -1, b""
+    begin: Sequence[bytes] = ()
 
     def record(event: Event) -> tuple[bytes, bytes]:
+        nonlocal block, begin, end
+        number = stream.next
+        if number >> 7 != block:
+            block = number >> 7
+            begin, end = blocks(block)
         process = event.process
         fragments = process.fragments
         values = event.values
@@ -84,18 +114,28 @@ def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
             text %= known_texts[0][values[only]]
         elif pick:
             text %= tuple(map(getitem, known_texts, pick(values)))
+        try:
+            name = event.uid.encode() if uid else b""
+        except UnicodeEncodeError:
+            name = utf8(event.uid)
         data = _join(
             (
                 _times(b"\x09", event.time, b"\x59", event.observed),
-                constant,
+                begin[number & 127],
+                end,
                 fragments.get(image) or image(process),
                 _join(map(getitem, known, compress(values, kept) if kept else values)),
-                encode_uid(event.uid) if uid else b"",
+                uids[len(name)] if uid else b"",
+                name,
                 bodies[len(text)],
                 text,
             )
         )
-        return event.resource.fragments.get(place) or place(event.resource), heads[len(data)] + data
+        where = event.resource.fragments.get(place) or place(event.resource)
+        if link is not None:
+            data += link(event, number, word + text.decode())
+        stream.next = number + 1  # nothing fails from here on: an event that cannot be encoded takes no number
+        return where, heads[len(data)] + data
 
     return record
 
@@ -116,7 +156,8 @@ def _body_head(word: bytes) -> Callable[[int], bytes]:
 
 
 def _image(process: Process, attributes: Sequence[bytes]) -> bytes:
-    return _join((field(b"\x4a", process.trace_id), field(b"\x52", process.span_id), *attributes))
+    ids = ((b"\x4a", process.trace_id), (b"\x52", process.span_id))
+    return _join((*[field(tag, value) for tag, value in ids if value], *attributes))
 
 
 def _resource(attributes: Attributes) -> bytes:
@@ -129,10 +170,14 @@ def _attributes(tag: bytes, attributes: Attributes) -> bytes:
     return _join([attribute(tag, name, value) for name, value in attributes.items()])
 
 
-def _frame(version: str) -> Frame:
-    """ResourceLogs and ScopeLogs around the records; ResourceSpans and ScopeSpans have the same numbers."""
-    scope = field(b"\x0a", field(b"\x0a", SCOPE.encode()) + (field(b"\x12", utf8(version)) if version else b""))
-    scope += field(b"\x1a", SCHEMA_URL.encode())
+def _frame(version: str, stream: Stream | None = None) -> Frame:
+    """ResourceLogs and ScopeLogs around the records; ResourceSpans and ScopeSpans have the same numbers.
+
+    The scope of log records names their stream.
+    """
+    name = field(b"\x0a", SCOPE.encode()) + (field(b"\x12", utf8(version)) if version else b"")
+    names: Attributes = {SINK: stream.sink, STREAM: stream.id} if stream else {}
+    scope = field(b"\x0a", name + _attributes(SCOPE_TAG, names)) + field(b"\x1a", SCHEMA_URL.encode())
 
     def seal(groups: Groups) -> bytes:
         pieces: list[bytes] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from exporter.config import Batch
-from exporter.model import Payload, Signal
+from exporter.model import Payload, Signal, Stream
 
 Groups = Mapping[bytes, list[bytes]]
 """Records by the fragment of their Resource."""
@@ -28,13 +28,19 @@ class Frame(NamedTuple):
 
 
 class Batches:
-    """The batch being filled."""
+    """The batch being filled.
 
-    def __init__(self, signal: Signal, frame: Frame, limits: Batch) -> None:
+    `frame` may change while nothing is pending. Records are numbered by `stream`, each before the next is asked for;
+    spans are in none.
+    """
+
+    def __init__(self, signal: Signal, frame: Frame, limits: Batch, stream: Stream | None = None) -> None:
         self.pending = 0
+        self.frame = frame
         self._signal: Signal = signal
-        self._frame = frame
         self._limits = limits
+        self._stream = stream
+        self._first = 0  # number of the oldest that is pending
         self._size = frame.envelope
         self._groups: dict[bytes, list[bytes]] = {}
 
@@ -43,22 +49,25 @@ class Batches:
 
         A record that is too large by itself goes alone: the receiver may take it.
         """
-        groups, around = self._groups, self._frame.record
+        groups, around = self._groups, self.frame.record
         max_records, max_bytes = self._limits.max_records, self._limits.max_bytes
         for resource, record in pairs:
             group = groups.get(resource)
             size = self._size + len(record) + around
             if group is None:
-                size += len(resource) + self._frame.group
+                size += len(resource) + self.frame.group
+            full = None
             if size > max_bytes and self.pending:
-                yield self._take()
-                group = None
-                size = self._size + len(resource) + self._frame.group + len(record) + around
-            if group is None:
-                group = groups[resource] = []
+                full = self._take()
+                group = self._open(resource)
+                size = self._size + len(resource) + self.frame.group + len(record) + around
+            elif group is None:
+                group = self._open(resource)
             group.append(record)
             self._size = size
             self.pending += 1
+            if full is not None:  # only now: a record that has its number must not depend on who follows the iterator
+                yield full
             if self.pending >= max_records or size >= max_bytes:
                 yield self._take()
 
@@ -67,8 +76,16 @@ class Batches:
         if self.pending:
             yield self._take()
 
+    def _open(self, resource: bytes) -> list[bytes]:
+        """The first record of a Resource comes, perhaps of the batch."""
+        if not self.pending and self._stream is not None:
+            self._first = self._stream.next - 1
+        group = self._groups[resource] = list[bytes]()
+        return group
+
     def _take(self) -> Payload:
-        payload = Payload(self._signal, self._frame.seal(self._groups), self.pending)
+        numbers = ((self._first, self._first + self.pending - 1),) if self._stream is not None else ()
+        payload = Payload(self._signal, self.frame.seal(self._groups), self.pending, sequences=numbers)
         self._groups.clear()
-        self._size, self.pending = self._frame.envelope, 0
+        self._size, self.pending = self.frame.envelope, 0
         return payload

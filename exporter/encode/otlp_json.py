@@ -15,13 +15,15 @@ import msgspec
 
 from exporter.config import Batch
 from exporter.encode import body
+from exporter.encode.canonical import NOT_FINITE, SINK, STREAM
+from exporter.encode.chain import CHAIN_HASH, Chain, Link, linker, provable, sign_in
 from exporter.encode.fragments import Encoding, Place
 from exporter.encode.otlp import SCHEMA_URL, SCOPE
 from exporter.encode.otlp_batch import Batches, Frame, Groups
 from exporter.encode.otlp_spans import FAILED, INTERNAL, LINK_FLAGS, SPAN_FLAGS, span_attributes
-from exporter.encode.parts import UID, Parts, Shared, parts
+from exporter.encode.parts import Parts, Shared, parts
 from exporter.encode.wire import INT64_MAX, INT64_MIN, utf8
-from exporter.model import Attributes, Event, Keep, Kind, Payload, Process, Span, Value
+from exporter.model import SEQUENCE, UID, Attributes, Event, Keep, Kind, Payload, Process, Span, Stream, Value
 
 _json = msgspec.json.Encoder().encode
 _join = b"".join
@@ -30,10 +32,23 @@ _join = b"".join
 class LogsJsonEncoder:
     """Events in, lines of LogsData out; arguments as for `otlp.LogsEncoder`."""
 
-    def __init__(self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, version: str) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        keep: Mapping[str, Keep],
+        batch: Batch,
+        version: str,
+        stream: Stream,
+        chain: Chain | None = None,
+    ) -> None:
+        self._version, self._stream, self._id = version, stream, stream.id
         self._shared = Shared(Encoding(attribute=_encoder, image=_image, resource=_resource, text=_text))
-        self._record = {kind: _recorder(of) for kind, of in parts(kinds, keep, self._shared).items()}
-        self._batches = Batches("logs", _frame("resourceLogs", "scopeLogs", "logRecords", version), batch)
+        keep = provable(keep) if chain else keep
+        link = linker(chain, kinds, keep, stream, "otlp", _encoder(CHAIN_HASH, str))
+        of = parts(kinds, keep, self._shared)
+        self._record = {kind: _recorder(of[kind], stream, link) for kind in kinds}
+        sign_in(chain, self._record)
+        self._batches = Batches("logs", _logs_frame(version, stream), batch, stream)
 
     @property
     def pending(self) -> int:
@@ -42,18 +57,21 @@ class LogsJsonEncoder:
 
     def encode(self, events: Sequence[Event]) -> Iterator[Payload]:
         """Add the events to the batch, as far as the iterator is followed; gives each batch that is full."""
+        if self._stream.id != self._id:  # what is pending belongs to the stream before
+            yield from self.flush()
+            self._id, self._batches.frame = self._stream.id, _logs_frame(self._version, self._stream)
         self._shared.count(len(events))
         record = self._record
-        return self._batches.pack(record[event.kind](event) for event in events)
+        yield from self._batches.pack(record[event.kind](event) for event in events)
 
     def flush(self) -> Iterator[Payload]:
         """The batch as it is; nothing when it is empty."""
         return self._batches.flush()
 
 
-def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
-    """A function from an event to its Resource's fragment and its record, for one kind."""
-    _, place, image, line, rows, kept, texts, uid = of
+def _recorder(of: Parts, stream: Stream, link: Link | None) -> Callable[[Event], tuple[bytes, bytes]]:
+    """A function from an event to its Resource's fragment and its record, for one kind; it numbers the record."""
+    _, place, image, line, rows, kept, texts, uid, sequence = of
     pick = itemgetter(*texts) if len(texts) > 1 else lambda values: (values[texts[0]],)
     constant = b'","severityNumber":%d,"eventName":%b,"body":{"stringValue":"%b' % (
         of.kind.severity,
@@ -61,8 +79,10 @@ def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
         _text(body.word(of.kind)),
     )
     encode_uid = _encoder(UID, str)
+    word = _text(body.word(of.kind))
 
     def record(event: Event) -> tuple[bytes, bytes]:
+        number = stream.next
         process = event.process
         fragments = process.fragments
         values = event.values
@@ -75,8 +95,12 @@ def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
                 fragments.get(image) or image(process),
                 _join(map(getitem, known, compress(values, kept) if kept else values)),
                 encode_uid(event.uid) if uid else b"",
+                _NUMBER % number if sequence else b"",
             )
         )
+        where = event.resource.fragments.get(place) or place(event.resource)
+        if link is not None:
+            attributes += link(event, number, msgspec.json.decode(b'"%b%b"' % (word, text), type=str))
         data = _join(
             (
                 b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d' % (event.time, event.observed),
@@ -87,9 +111,13 @@ def _recorder(of: Parts) -> Callable[[Event], tuple[bytes, bytes]]:
                 b"]}",
             )
         )
-        return event.resource.fragments.get(place) or place(event.resource), data
+        stream.next = number + 1  # nothing fails from here on: an event that cannot be encoded takes no number
+        return where, data
 
     return record
+
+
+_NUMBER = b'{"key":"%b","value":{"intValue":"%%d"}},' % SEQUENCE.encode()
 
 
 def _clean(text: str) -> str:
@@ -111,11 +139,8 @@ def _any_value(value: Value) -> dict[str, Any]:
     if isinstance(value, int):
         return {"intValue" if INT64_MIN <= value <= INT64_MAX else "stringValue": str(value)}
     if isinstance(value, float):
-        return {"doubleValue": value if isfinite(value) else _NOT_FINITE[str(value)]}
+        return {"doubleValue": value if isfinite(value) else NOT_FINITE[str(value)]}
     return {"arrayValue": {"values": [_any_value(item) for item in value]}}
-
-
-_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def _key_values(attributes: Attributes) -> list[dict[str, Any]]:
@@ -140,8 +165,16 @@ def _resource(attributes: Attributes) -> bytes:
     return _json({**resource, "schemaUrl": SCHEMA_URL})[1:-1]
 
 
-def _frame(resources: str, scopes: str, records: str, version: str) -> Frame:
-    scope = _json({"scope": {"name": SCOPE, "version": _clean(version)}, "schemaUrl": SCHEMA_URL})[1:-1]
+def _logs_frame(version: str, stream: Stream) -> Frame:
+    """The scope of log records names their stream."""
+    names: Attributes = {SINK: stream.sink, STREAM: stream.id}
+    return _frame(
+        "resourceLogs", "scopeLogs", "logRecords", {"version": _clean(version), "attributes": _key_values(names)}
+    )
+
+
+def _frame(resources: str, scopes: str, records: str, about: dict[str, Any]) -> Frame:
+    scope = _json({"scope": {"name": SCOPE, **about}, "schemaUrl": SCHEMA_URL})[1:-1]
     opened = b',"%b":[{%b,"%b":[' % (scopes.encode(), scope, records.encode())
     start = b'{"%b":[' % resources.encode()
 
@@ -158,7 +191,9 @@ class SpansJsonEncoder:
     def __init__(self, keep: Keep, batch: Batch, version: str) -> None:
         self._keep = keep
         self._place = Place(keep, _resource)
-        self._batches = Batches("traces", _frame("resourceSpans", "scopeSpans", "spans", version), batch)
+        self._batches = Batches(
+            "traces", _frame("resourceSpans", "scopeSpans", "spans", {"version": _clean(version)}), batch
+        )
 
     @property
     def pending(self) -> int:

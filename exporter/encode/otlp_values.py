@@ -13,8 +13,8 @@ from typing import Any
 from exporter.encode.wire import INT64_MAX, INT64_MIN, LOW, VARINTS, Heads, field, int64, utf8, varint
 from exporter.model import Value
 
-RESOURCE_TAG, LOG_TAG, SPAN_TAG = b"\x0a", b"\x32", b"\x4a"
-"""`attributes` of Resource (1), LogRecord (6) and Span (9)."""
+RESOURCE_TAG, SCOPE_TAG, LOG_TAG, SPAN_TAG = b"\x0a", b"\x1a", b"\x32", b"\x4a"
+"""`attributes` of Resource (1), InstrumentationScope (3), LogRecord (6) and Span (9)."""
 
 
 def any_value(value: Value) -> bytes:
@@ -46,7 +46,8 @@ def encoder(tag: bytes, name: str, held: type) -> Callable[[Any], bytes]:
     return lambda value: attribute(tag, name, value)
 
 
-def _text(tag: bytes, name: str) -> Callable[[str], bytes]:
+def text_heads(tag: bytes, name: str) -> Heads:
+    """What stands before the text of the attribute `name`, by the text's length in bytes."""
     key = field(b"\x0a", utf8(name))
 
     def make(length: int) -> bytes:
@@ -54,7 +55,11 @@ def _text(tag: bytes, name: str) -> Callable[[str], bytes]:
         inner = b"%b\x12%b%b" % (key, varint(len(value) + length), value)
         return tag + varint(len(inner) + length) + inner
 
-    heads = Heads(make)
+    return Heads(make)
+
+
+def _text(tag: bytes, name: str) -> Callable[[str], bytes]:
+    heads = text_heads(tag, name)
 
     def encode(value: str) -> bytes:
         data = value.encode("utf-8", "backslashreplace")

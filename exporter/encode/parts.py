@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 
 from exporter.encode import body
 from exporter.encode.fragments import Encoding, Image, Known, Line, Place, Row, Rows
-from exporter.model import Keep, Kind
-
-UID = "log.record.uid"
+from exporter.model import SEQUENCE, UID, Keep, Kind
 
 
 class Parts(NamedTuple):
     """The parts of a kind's record.
 
     `kept` marks the event's own values that are sent (None: all of them), `texts` are the indexes of those in
-    the body, `uid` says whether log.record.uid is sent.
+    the body, `uid` and `sequence` say whether log.record.uid and the number in the stream are sent.
     """
 
     kind: Kind
@@ -31,6 +29,7 @@ class Parts(NamedTuple):
     kept: tuple[bool, ...] | None
     texts: tuple[int, ...]
     uid: bool
+    sequence: bool
 
 
 class Shared:
@@ -92,7 +91,7 @@ def _parts(kind: Kind, keep: Keep, shared: Shared) -> Parts:
     own = kind.own
     kept = tuple(map(keep, own))
     # Keys of a record are unique: a name that the event has itself is not taken from the process.
-    carried = tuple(n for n in dict.fromkeys(kind.carries) if n not in own and n != UID and keep(n))
+    carried = tuple(n for n in dict.fromkeys(kind.carries) if n not in (*own, UID, SEQUENCE) and keep(n))
     pairs = tuple(pair for pair in kind.body if pair[1] in kind.attributes and keep(pair[1]))
     return Parts(
         kind=kind,
@@ -103,6 +102,7 @@ def _parts(kind: Kind, keep: Keep, shared: Shared) -> Parts:
         kept=None if all(kept) else kept,
         texts=tuple(own.index(name) for _, name in pairs if name in own),
         uid=keep(UID),
+        sequence=keep(SEQUENCE),
     )
 
 

@@ -6,12 +6,13 @@ of writing) is spelled out between quotes, so no program can colour, move or bre
 what the sink does not keep is not shown.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from exporter.config import Batch
 from exporter.encode.chunk import Chunk
-from exporter.model import Event, Keep, Kind, Payload, Process, Resource, Value
+from exporter.encode.text_agent import SENTENCES
+from exporter.encode.text_safe import SHOWN, shown
+from exporter.model import Event, Keep, Kind, Payload, Process, Resource, Stream, Value
 from exporter.probes.names import signal_name
 from exporter.probes.times import iso
 
@@ -24,13 +25,8 @@ SIGNS = {
 
 OTHER = "❓"
 
-SHOWN = 512
-"""Characters of the arguments, and of any other part of a line; the rest is cut, and `…` says so."""
-
 CODE, SIGNAL = "process.exit.code", "podwitness.process.exit.signal"
 BINARY, ARGUMENTS = "process.executable.path", "process.command_args"
-
-_WORD = re.compile(r'[^\s"]+')
 
 
 class TextEncoder:
@@ -41,14 +37,23 @@ class TextEncoder:
         keep: for each kind's name, whether an attribute is shown.
         batch: when a batch is full.
         node: what stands in the pod's place where there is none.
+        stream: what the lines are numbered in; no line shows it.
         timestamps: begin each line with the event's time.
     """
 
     def __init__(
-        self, kinds: Sequence[Kind], keep: Mapping[str, Keep], batch: Batch, node: str, *, timestamps: bool
+        self,
+        kinds: Sequence[Kind],
+        keep: Mapping[str, Keep],
+        batch: Batch,
+        node: str,
+        stream: Stream,
+        *,
+        timestamps: bool,
     ) -> None:
-        self._lines = {kind: _Line(kind, keep[kind.name], node) for kind in kinds}
+        self._lines = {kind: _line(kind, keep[kind.name], node) for kind in kinds}
         self._chunk = Chunk(batch)
+        self._stream = stream
         self._timestamps = timestamps
 
     @property
@@ -62,13 +67,27 @@ class TextEncoder:
             line = self._lines[event.kind](event)
             if self._timestamps:
                 line = f"{iso(event.time)} ".encode() + line
-            if (full := self._chunk.add(line)) is not None:
+            number = self._stream.next
+            self._stream.next = number + 1
+            if (full := self._chunk.add(line, number)) is not None:
                 yield full
 
     def flush(self) -> Iterator[Payload]:
         """The batch as it is; nothing when it is empty."""
         if (payload := self._chunk.take()) is not None:
             yield payload
+
+
+def _line(kind: Kind, keep: Keep, node: str) -> Callable[[Event], bytes]:
+    """What makes the lines of one kind: the agent itself speaks in sentences."""
+    if (sentence := SENTENCES.get(kind.name)) is None:
+        return _Line(kind, keep, node)
+
+    def line(event: Event) -> bytes:
+        said = zip(kind.own, event.values, strict=True)
+        return f"{sentence({name: value for name, value in said if value is not None and keep(name)})}\n".encode()
+
+    return line
 
 
 class _Line:
@@ -134,19 +153,3 @@ def _bounded(texts: Iterable[str]) -> Iterator[str]:
         part = shown(text, room)
         room -= len(part) + 1
         yield part
-
-
-def shown(text: str, limit: int = SHOWN) -> str:
-    r"""`text` for a terminal: as it is where it is one printable word, else quoted, `"\x1b[31m"`."""
-    cut = text[:limit]
-    rest = "…" if len(text) > limit else ""
-    if _WORD.fullmatch(cut) and cut.isprintable():
-        return cut + rest
-    escaped = "".join(map(_escape, cut))
-    return f'"{escaped[:limit]}{"…" if len(escaped) > limit else rest}"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if character.isprintable() else character.encode("unicode_escape").decode()

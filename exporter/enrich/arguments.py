@@ -41,6 +41,12 @@ class Arguments:
             found["podwitness.process.args.truncated_indexes"] = tuple(sorted(cut))
         return found
 
+    def redacted(self, known: Attributes) -> Attributes:
+        """The attributes that are others now: `known` may be of an agent that had fewer rules."""
+        args = texts(known, "process.command_args")
+        kept = self._redact(args) if args else args
+        return {"process.command": kept[0], "process.command_args": kept} if kept != args else {}
+
     def _fit(self, args: tuple[str, ...]) -> tuple[tuple[str, ...], set[int]]:
         """Arguments within both limits, and the indexes of those that lost their end."""
         kept: list[str] = []

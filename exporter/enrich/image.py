@@ -19,6 +19,13 @@ Redact = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 ANCESTORS = 8
 """How many ancestors a record names, nearest first."""
+LINEAGE = (
+    "podwitness.process.parent.pid",
+    "podwitness.process.parent.entity_id",
+    "podwitness.process.parent.executable.path",
+    "podwitness.process.ancestors",
+)
+"""What a record says of those above its process."""
 _INHERITED = (
     "process.executable.path",
     "process.executable.name",
@@ -55,6 +62,10 @@ class Images:
         image = self._image(event, ids, number, event.boot_time, before.forked_as, before.lineage, {})
         image.init = before.init
         return image
+
+    def redact_again(self, process: Process) -> None:
+        """Blot out what a rule forbids that is newer than the image; the rules it was made by find nothing more."""
+        process.attributes |= self._arguments.redacted(process.attributes)
 
     def _image(
         self,
@@ -114,12 +125,8 @@ def _lineage(parent: Process | None) -> Attributes:
     thread = parent.attributes.get("podwitness.process.thread.name", "")
     path = str(parent.attributes.get("process.executable.path", f"[{thread}]"))
     above = texts(parent.lineage, "podwitness.process.ancestors")
-    return {
-        "podwitness.process.parent.pid": parent.pid,
-        "podwitness.process.parent.entity_id": parent.entity_id,
-        "podwitness.process.parent.executable.path": path,
-        "podwitness.process.ancestors": (path, *above[: ANCESTORS - 1]),
-    }
+    ancestors = (path, *above[: ANCESTORS - 1])
+    return dict(zip(LINEAGE, (parent.pid, parent.entity_id, path, ancestors), strict=True))
 
 
 def whole(process: Process) -> Ids:

@@ -4,24 +4,26 @@ Filled by the snapshot at start, then by fork, exec and exit as they are read. A
 (pid, start time, self_exec_id): an event before an exec is never given to the program after it. The agent calls `seed`
 once, then `apply` for each event in the ring's order; it sets `event.process` and `event.resource` and gives the span
 of an image whose life has ended. Bounded in images and in bytes of arguments; `image.py` makes what is kept here.
+A restarted agent gives `restore` what `journal` gave the one before it, and says by `settle` that it has caught up.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import msgspec
 
 from exporter import config
 from exporter.enrich.facts import number, texts
 from exporter.enrich.image import Images, end_span, shorten_arguments, whole
+from exporter.enrich.journal import Journal, Key
 from exporter.enrich.resources import Resources
+from exporter.enrich.restored import read
 from exporter.enrich.traces import Traces
 from exporter.model import Event, Process, Span
 from exporter.probes.times import iso
-from exporter.telemetry import Ledger
+from exporter.telemetry import Ledger, log
 
 Redact = Callable[[tuple[str, ...]], tuple[str, ...]]
-Key = tuple[int, int, int]
 
 ARGUMENT_BYTES = 16 * 1024 * 1024
 """Of all images together; beyond it the oldest long arguments are shortened, once their exec has been told."""
@@ -37,13 +39,18 @@ class ProcessTable:
         """`redact` is applied to arguments before anything of them is kept."""
         self._traces, self._resources, self._ledger = traces, resources, ledger
         self._make = Images(resources, redact, settings.arguments)
-        self._capacity = settings.max_processes
+        self._capacity = self._most = settings.max_processes
+        self._longest: int | None = None  # characters of arguments kept while memory is short
         self._images: OrderedDict[Key, Process] = OrderedDict()  # least recently used first
         self._current: dict[int, Process] = {}  # by pid: its newest image
         self._long: OrderedDict[Key, int] = OrderedDict()  # images with long arguments, and their bytes
         self._long_bytes = 0
+        self._begun: list[Process] = []  # since the last `forget`, while arguments are short
         self._ended: list[Process] = []  # since the last `forget`
         self._passed: list[Process] = []  # before it
+        self._journal = Journal(traces, resources)
+        self._restored: set[Key] = set()  # until `settle`
+        self._waiting: dict[tuple[int, int], Event] = {}  # of the snapshot, until `settle`, by pid and start time
         self._change = {"process.fork": self._fork, "process.exec": self._exec, "process.exit": self._exit}
 
     def __len__(self) -> int:
@@ -55,11 +62,60 @@ class ProcessTable:
         """Whether `forget` has something to do."""
         return bool(self._ended or self._passed)
 
+    def journal(self, *, whole: bool = False) -> tuple[bytes, bool]:
+        """What the next agent must know that changed since the last call, once a commit; b"" for nothing.
+
+        The second says that it is a checkpoint, which replaces all earlier entries; `whole` asks for one.
+        """
+        return self._journal.entry(self._images, self._current, whole=whole)
+
+    def restore(self, entries: Sequence[bytes]) -> None:
+        """Go on from the journal of the agent that ran before in this boot; call it before `seed`."""
+        known = read(entries)
+        if known.damaged:
+            self._ledger.note("journal.damaged", known.damaged)
+            log.warning(
+                "%d parts of the journal cannot be read; processes may be told without parents and arguments",
+                known.damaged,
+            )
+        self._resources.former.restore(known.resources)
+        self._traces.restore(known.traces)
+        for process in known.images.values():
+            self._make.redact_again(process)
+            self._keep(process)
+            if process.exited:
+                self._ended.append(process)
+        newest = {pid: self._images.get(key) for pid, key in known.current.items()}
+        self._current = {pid: process for pid, process in newest.items() if process}
+        self._restored = set(self._images)
+
     def seed(self, snapshot: Iterable[Event]) -> None:
-        """Take in the processes that were there before; what the probes already told of is newer and stays."""
+        """Take in the processes that were there before; what the probes already told of is newer and stays.
+
+        After `restore` the rings may hold what made them, with the images between: then the snapshot waits.
+        """
         for event in sorted(snapshot, key=lambda seen: seen.start_time):
-            if (event.pid, event.start_time, event.exec_id) not in self._images:
+            if (event.pid, event.start_time, event.exec_id) in self._images:
+                continue
+            if self._restored:
+                self._waiting[event.pid, event.start_time] = event
+            else:
                 event.process = self._begin(event, began=event.start_time)
+
+    def settle(self, alive: Set[tuple[int, int]] | None) -> None:
+        """All is read that was in the rings when the snapshot was made; call it once after `restore`.
+
+        `alive` are pid and start time of all processes in the snapshot: what was restored and is not among them has
+        ended unheard. None where the snapshot cannot see all processes.
+        """
+        while self._waiting:
+            self._summon(*next(iter(self._waiting)))
+        for process in [self._images[key] for key in self._restored if key in self._images]:
+            lives = alive is None or (process.pid, process.start_time) in alive
+            if not process.exited and not (lives and self._current.get(process.pid) is process):
+                self._drop(process)
+        self._restored = set()
+        self._resources.former.settle({process.cgroup for process in self._images.values()})
 
     def apply(self, event: Event) -> Span | None:
         """Set the event's process and resource; the span of the image that ended with this event, if one did."""
@@ -72,10 +128,38 @@ class ProcessTable:
         event.resource = self._resources.of(event.cgroup, None)
         return span
 
+    def shorten(self, longest: int | None) -> None:
+        """Keep so many characters of the arguments of each image, new ones too, once their exec is told; None: all."""
+        self._longest = longest
+        for process in self._images.values() if longest is not None else ():
+            self._shorten(process)
+
+    def bound(self, share: float) -> None:
+        """Keep only this share of the images that the settings allow, the most recently used."""
+        self._capacity = max(1, int(self._most * share))
+        self._evict()
+
+    def clear_fragments(self) -> None:
+        """Let go of what encoders keep with the images; they make it again where it is wanted."""
+        for process in self._images.values():
+            process.fragments.clear()
+            process.resource.fragments.clear()
+
+    def _shorten(self, process: Process) -> None:
+        size = sum(map(len, texts(process.attributes, "process.command_args")))
+        if self._longest is not None and size > self._longest:
+            shorten_arguments(process, self._longest)
+            process.fragments.clear()
+            self._journal.write(_key(process))
+            self._ledger.note("process.arguments_shortened")
+
     def forget(self) -> None:
         """Drop the images that ended before the last call: by now both rings were read past their end."""
         for process in self._passed:
             self._drop(process)
+        for process in self._begun:  # their exec is told
+            self._shorten(process)
+        self._begun.clear()
         self._passed, self._ended = self._ended, []
 
     def _fork(self, event: Event) -> None:
@@ -97,6 +181,7 @@ class ProcessTable:
 
     def _exit(self, event: Event) -> Span | None:
         process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
+        self._waiting.pop((event.pid, event.start_time), None)
         event.process = process
         event.values = (*event.values, iso(event.time), event.boot_time - process.started)
         self._end(process, event.boot_time)
@@ -117,6 +202,12 @@ class ProcessTable:
     def _missed(self, event: Event) -> Process:
         """An image whose exec nobody told of: what is known of the process says so. Else what the event itself says."""
         known = self._current.get(event.pid)
+        seen = self._waiting.get((event.pid, event.start_time))
+        if seen and (known is None or known.start_time != event.start_time or seen.exec_id == event.exec_id):
+            self._summon(event.pid, event.start_time)
+            known = self._current.get(event.pid)
+            if found := self._images.get((event.pid, event.start_time, event.exec_id)):
+                return found
         if known is None or known.start_time != event.start_time:
             self._ledger.note("process.unknown")
             return self._begin(event, began=event.start_time)
@@ -133,20 +224,50 @@ class ProcessTable:
             who = ("process.parent_pid", "parent_start_time", "parent_exec_id")
         pid, start, image = (number(facts, name, -1) for name in who)
         newest = self._current.get(pid)
+        if (pid, start) in self._waiting and (newest is None or newest.start_time != start):
+            self._summon(pid, start)
+            newest = self._current.get(pid)
         found = self._images.get((pid, start, image)) or (newest if newest and newest.start_time == start else None)
         if found:
             self._images.move_to_end(_key(found))
+            self._journal.move(_key(found))
         return found
+
+    def _summon(self, pid: int, start_time: int) -> None:
+        """What the snapshot says of a process nobody else has told of, and of those above it that are as unknown."""
+        line: list[Event] = []
+        while event := self._waiting.pop((pid, start_time), None):
+            known = self._current.get(pid)
+            if known and (known.start_time, known.exec_id) >= (start_time, event.exec_id):
+                break
+            line.append(event)
+            pid, start_time = (
+                number(event.facts or {}, name, -1) for name in ("process.parent_pid", "parent_start_time")
+            )
+        for event in reversed(line):  # no recursion: a line of processes can be long
+            if (known := self._current.get(event.pid)) and known.start_time == event.start_time:
+                self._drop(known)  # its exec was lost
+            event.process = self._begin(event, began=event.start_time)
 
     def _keep(self, process: Process) -> Process:
         key = _key(process)
+        if process.pid in self._current:
+            self._journal.mark(_key(self._current[process.pid]))
+        if key not in self._images:
+            self._journal.move(key)
         self._images[key] = process
         self._current[process.pid] = process
+        self._journal.write(key)
+        if self._longest is not None:
+            self._begun.append(process)
         self._keep_arguments(key, process)
+        self._evict()
+        return process
+
+    def _evict(self) -> None:
         while len(self._images) > self._capacity:
             self._drop(next(iter(self._images.values())))
             self._ledger.note("process.evicted")
-        return process
 
     def _keep_arguments(self, key: Key, process: Process) -> None:
         size = sum(map(len, texts(process.attributes, "process.command_args")))
@@ -158,14 +279,17 @@ class ProcessTable:
             oldest, size = self._long.popitem(last=False)
             self._long_bytes -= size
             shorten_arguments(self._images[oldest], LONG_ARGUMENTS)
+            self._journal.write(oldest)
             self._ledger.note("process.arguments_shortened")
 
     def _end(self, process: Process, at: int) -> None:
         process.exited = at
+        self._journal.mark(_key(process))
         self._ended.append(process)
 
     def _drop(self, process: Process) -> None:
         key = _key(process)
+        self._journal.mark(key)
         if self._images.get(key) is process:
             del self._images[key]
             self._long_bytes -= self._long.pop(key, 0)

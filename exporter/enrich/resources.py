@@ -12,6 +12,7 @@ from typing import NamedTuple
 from exporter import config
 from exporter.enrich import cgroups
 from exporter.enrich.annotations import LONGEST, OVERRIDES, SERVICE, select
+from exporter.enrich.former import Former
 from exporter.enrich.host import node_name
 from exporter.enrich.images import digest, name_and_tag
 from exporter.enrich.pods import ContainerStatus, Pod, PodIndex
@@ -65,7 +66,9 @@ class Resources:
         self._elsewhere = False  # said that the cluster may know this node under another name
         self._entries: dict[int, Entry] = {}
         self._placeless: set[int] = set()
-        self._host = Resource(self._base)
+        self.former = Former(self._base, settings)
+        self.host = Resource(self._base)
+        """What runs outside of pods, and the agent itself."""
         self._nowhere = Resource(self._base | {"podwitness.metadata.missing": ("cgroup",)})
 
     def of(self, cgroup_id: int, path: str | None = None) -> Resource:
@@ -75,6 +78,11 @@ class Resources:
         if found is None or (path and path != self._paths.get(cgroup_id)):
             return self._find(cgroup_id, path)
         return found
+
+    @property
+    def generation(self) -> int:
+        """Another number where the Resource of a cgroup that was asked for before may be another."""
+        return self._generation
 
     def refresh(self) -> None:
         """Let the next event look again where a pod has changed or something was missing; once a batch."""
@@ -105,7 +113,7 @@ class Resources:
         container = cgroups.parse(path)
         uid = container.pod_uid if container else cgroups.pod_uid(path)
         if container is None and uid is None:
-            return self._keep(cgroup_id, self._host)
+            return self._keep(cgroup_id, self.host)
         entry = self._make(container.id if container else None, uid, container.runtime if container else None)
         if old:
             entry = _unless_equal(entry, old)
@@ -114,6 +122,7 @@ class Resources:
         return self._keep(cgroup_id, entry.resource)
 
     def _keep(self, cgroup_id: int, resource: Resource) -> Resource:
+        resource = self.former.better(cgroup_id, resource)
         self._found[cgroup_id] = resource
         while len(self._found) > self._limit:
             oldest = next(iter(self._found))
@@ -145,7 +154,7 @@ class Resources:
         runtime = old.resource.attributes.get("container.runtime.name")
         new = _unless_equal(self._make(old.container, old.uid, str(runtime) if runtime else None), old)
         self._entries[cgroup_id] = new
-        self._found[cgroup_id] = new.resource
+        self._keep(cgroup_id, new.resource)
 
     def _make(self, container: str | None, uid: str | None, runtime: str | None) -> Entry:
         pod = self._pod(container, uid)

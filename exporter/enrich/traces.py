@@ -7,6 +7,7 @@ are links. `processes.py` asks here once for each new image.
 
 import base64
 from collections import OrderedDict
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -29,6 +30,14 @@ class Ids(NamedTuple):
     links: tuple[tuple[bytes, bytes], ...]
 
 
+class Open(NamedTuple):
+    """A trace that may still grow: when it began (boot ns), and how many processes are in it."""
+
+    trace_id: bytes
+    began: int
+    processes: int
+
+
 class Traces:
     """Gives ids and keeps the count of each open trace."""
 
@@ -36,6 +45,19 @@ class Traces:
         """`node` and `boot_id` go into the ids: equal pids of other nodes and boots get others."""
         self._node, self._boot_id = node, boot_id
         self._open: OrderedDict[bytes, list[int]] = OrderedDict()  # trace id -> [began (boot ns), processes]
+        self._changed: dict[bytes, None] | None = None  # since the last `news`, in this order; None: nobody asks
+
+    def news(self, *, everything: bool) -> list[Open]:
+        """The traces that are new or have grown since the last call, or all; the first call must ask for all."""
+        ids = self._open if everything or self._changed is None else self._changed
+        found = [Open(trace_id, *self._open[trace_id]) for trace_id in ids if trace_id in self._open]
+        self._changed = {}
+        return found
+
+    def restore(self, found: Iterable[Open]) -> None:
+        """Go on counting where another left off; `found` are all the news it gave, in their order."""
+        for trace_id, began, processes in found:
+            self._count(trace_id, [began, processes])
 
     def entity_id(self, pid: int, start_time: int, number: int) -> str:
         """Base64 of node, start time and pid as Tetragon's exec_id; from the second exec on also the image's number."""
@@ -56,9 +78,7 @@ class Traces:
         if parent and trace:
             return Ids(entity_id, trace, span_id, parent.span_id, ())
         trace_id = self._hash("trace", entity_id, 16)
-        self._open[trace_id] = [began, 1]
-        if len(self._open) > _REMEMBERED:
-            self._open.popitem(last=False)
+        self._count(trace_id, [began, 1])
         return Ids(entity_id, trace_id, span_id, b"", ((parent.trace_id, parent.span_id),) if parent else ())
 
     def _join(self, parent: Process | None, began: int) -> bytes | None:
@@ -68,8 +88,15 @@ class Traces:
         trace = self._open.get(parent.trace_id)
         if trace is None or trace[1] >= MAX_PROCESSES or began - trace[0] > MAX_AGE:
             return None
-        trace[1] += 1
+        self._count(parent.trace_id, [trace[0], trace[1] + 1])
         return parent.trace_id
+
+    def _count(self, trace_id: bytes, trace: list[int]) -> None:
+        self._open[trace_id] = trace
+        if len(self._open) > _REMEMBERED:
+            self._open.popitem(last=False)
+        if self._changed is not None:
+            self._changed[trace_id] = None
 
     def _hash(self, role: str, entity_id: str, size: int) -> bytes:
         """An id of `size` bytes; all zeros are invalid in W3C Trace Context."""

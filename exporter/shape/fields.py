@@ -3,18 +3,21 @@
 The agent calls `compile` once for each sink; encoders then ask `keep(name)` for every attribute of a
 record, a span and their Resource. The meaning is Tetragon's: exclude wins, no include keeps all, and of
 several filters for one event type each must keep the attribute. A glob that can match no attribute is a
-mistake, and refused.
+mistake, and refused. What the agent tells of itself loses only what is excluded: a list of fields of processes was
+not meant to empty the record that says what is missing.
 """
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 
+from msgspec.structs import replace
+
 from exporter.config import FieldFilter
 from exporter.errors import ConfigError
 from exporter.model import Keep, Kind
 from exporter.probes.resource import RESOURCE, TEMPLATES
-from exporter.shape.select import matching, suggestion
+from exporter.shape.select import ALWAYS, matching, suggestion
 
 SPAN = "span"
 """The event type of process spans, in the settings and in what `compile` returns."""
@@ -47,10 +50,13 @@ def compile(filters: Sequence[FieldFilter], kinds: Sequence[Kind], *, where: str
         _check(filter_, events, known, where=f"{where}[{index}]")
 
     @cache
-    def question(applying: tuple[int, ...]) -> Keep:
-        return _keep(tuple(filters[index] for index in applying))
+    def question(applying: tuple[int, ...], whole: bool) -> Keep:
+        return _keep(tuple(replace(filters[i], include=()) if whole else filters[i] for i in applying))
 
-    return {name: question(tuple(index for index, events in enumerate(reach) if name in events)) for name in known}
+    return {
+        name: question(tuple(index for index, events in enumerate(reach) if name in events), name in ALWAYS)
+        for name in known
+    }
 
 
 def _keep(filters: tuple[FieldFilter, ...]) -> Keep:

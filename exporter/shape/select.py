@@ -1,7 +1,8 @@
 """Which events a sink gets: its globs become the set of event types that are wanted.
 
 The agent calls `compile` once for each sink, before the first event. A glob that means no event type is a
-mistake, and refused: it would select nothing in silence.
+mistake, and refused: it would select nothing in silence. What the agent tells of itself goes to every sink that does
+not exclude it: who reads a stream must learn what is missing from it.
 """
 
 import difflib
@@ -11,30 +12,34 @@ from fnmatch import fnmatchcase
 from exporter.config import Globs
 from exporter.errors import ConfigError
 from exporter.model import Kind
+from exporter.probes import AGENT_KINDS
+
+ALWAYS = frozenset(kind.name for kind in AGENT_KINDS)
+"""Event types that an include list of others does not shut out; excluding them does."""
 
 NAMED = 12
 """Names that an error lists where none resembles the glob."""
 
 
 def compile(globs: Globs, kinds: Sequence[Kind], *, where: str, none: bool = False) -> frozenset[str]:
-    """The names of the kinds that `globs` want: exclude wins, no include means all.
+    """The names of the kinds that `globs` want: exclude wins, no include means all, `ALWAYS` are included.
 
     Args:
         globs: the setting.
         kinds: every kind there is.
         where: file and path of the setting, for errors.
-        none: whether it may be none at all: the sink takes spans.
+        none: whether the globs may want none at all: the sink takes spans.
 
     Raises:
         ConfigError: a glob matches no event type, or nothing is left.
     """
     known = [kind.name for kind in kinds]
     included = matching(globs.include, known, where=f"{where}.include") if globs.include else frozenset(known)
-    wanted = included - matching(globs.exclude, known, where=f"{where}.exclude")
-    if not wanted and not none:
+    excluded = matching(globs.exclude, known, where=f"{where}.exclude")
+    if not included - excluded and not none:
         hint = f"exclude wins over include; leave out {', '.join(globs.exclude)}"
         raise ConfigError("selects no event type", where=where, hint=hint)
-    return wanted
+    return (included | ALWAYS.intersection(known)) - excluded
 
 
 def matching(globs: Iterable[str], known: Sequence[str], *, where: str) -> frozenset[str]:

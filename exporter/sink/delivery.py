@@ -1,28 +1,34 @@
-"""The last stretch of the way: a queue, a thread and a transport for each sink.
+"""The last stretch of the way: a thread and a transport for each sink, between its queue and its receiver.
 
-The agent puts encoded payloads into an `Outbox` and never waits. The outbox's thread gives them to its
-`Transport` oldest first, one attempt at a time, and does with each answer what `Delivery` says: count it as
-sent, send the same again later, or drop it. What does not fit, what is refused and what is still here at the
-end is dropped and counted, so that in the ledger offered = sent + dropped once the outbox is closed.
+The agent puts encoded payloads into an `Outbox` and never waits. The outbox's thread takes the queue's head, makes
+one attempt at a time through a `Failover`, and does what the answer says (`Answers`): count it as sent, send the same
+again later, or in halves, or drop it. How long it waits the Failover decides; by the monotonic clock alone. What is
+refused and what a queue in memory still holds at the end is dropped and counted; what a spool holds stays there: in the
+ledger offered = sent + dropped + kept once the outbox is closed.
 
-Memory: `Queue.max_bytes` of waiting payloads, and the one that is being sent.
+Memory: the queue's, and the halves of one payload. Outboxes share nothing but the ledger and, with a spool, the disk.
 """
 
 import logging
-import random
 import threading
 import time
-from collections import Counter, deque
 from typing import Protocol
+
+import msgspec
+from isal import igzip
 
 from exporter import config
 from exporter.model import Delivery, Payload
+from exporter.sink.answers import Answers
+from exporter.sink.failover import FAILURES, Failover, bounded
+from exporter.sink.head import Head
+from exporter.sink.queue import Queue
+from exporter.sink.split import Wire
 from exporter.telemetry import Ledger
 
 log = logging.getLogger("podwitness.sink")
 
-LONGEST_WAIT = 3600.0
-"""Seconds: a receiver's Retry-After is not believed beyond this."""
+GZIP_LEVEL = 1
 
 
 class Transport(Protocol):
@@ -32,6 +38,10 @@ class Transport(Protocol):
     def endpoint(self) -> str:
         """Where it sends to, for the log; without secrets."""
 
+    @property
+    def gzip(self) -> bool:
+        """Whether payloads should be gzip'ed before they are queued; it takes them either way."""
+
     def send(self, payload: Payload) -> Delivery:
         """Make one attempt; may block up to a timeout of its own, never raises for network or receiver."""
 
@@ -39,224 +49,196 @@ class Transport(Protocol):
         """Let go of connections and files."""
 
 
+class Clock:
+    """Monotonic seconds, and waiting for them; tests have one that needs no time."""
+
+    def now(self) -> float:
+        """Seconds since some time in the past."""
+        return time.monotonic()
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Until notified, or for so long."""
+        condition.wait(seconds)
+
+
 class Outbox:
-    """The queue of one sink and the thread that empties it.
+    """The thread that empties the queue of one sink.
 
     Args:
         name: the sink's name in the settings and in the ledger.
-        transport: the way to the receiver; the outbox closes it.
-        settings: size of the queue, waits between attempts, patience at the end.
-        ledger: where sent and dropped are counted.
+        transport: the way to the receiver; the outbox closes it. Several receivers come as a `Failover`.
+        queue: what waits; the outbox closes it.
+        settings: resends, waits, patience at the end.
+        ledger: where sent, dropped and kept are counted.
+        wire: how payloads are written, to split them.
     """
 
-    def __init__(self, name: str, transport: Transport, settings: config.Queue, ledger: Ledger) -> None:
-        self._name, self._transport, self._settings, self._ledger = name, transport, settings, ledger
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        queue: Queue,
+        settings: config.Queue,
+        ledger: Ledger,
+        *,
+        wire: Wire,
+        clock: Clock | None = None,
+    ) -> None:
+        self._name, self._queue, self._settings, self._ledger = name, queue, settings, ledger
+        self._wire, self._clock = wire, clock or Clock()
+        if not isinstance(transport, Failover):
+            transport = Failover((transport,), settings, now=self._clock.now)
+        self._transport = transport
         self._changed = threading.Condition()  # guards everything up to the blank line
-        self._waiting: deque[Payload] = deque()
-        self._bytes = 0  # of those waiting
-        self._in_flight: Payload | None = None
-        self._not_before = 0.0  # monotonic: when the next attempt may be made
+        self._stirred = False  # something changed since the thread looked
         self._deadline: float | None = None  # monotonic: when to give up; set by close
-        self._attempts = 0  # failed ones in a row
-        self._lost: Counter[str] = Counter()  # dropped by `put`, still to be logged
-        self._closed = False  # nobody takes anything any more
+        self._deserted = False  # nobody takes anything any more
 
-        self._failing = False
-        self._warnings = _Warnings(f"sink {name} ({transport.endpoint})")
+        self._settling = threading.Lock()  # held while the queue is settled or closed
+        self._over = False  # the queue is closed: an answer that comes now comes too late
+
+        # The thread's own.
+        self._head: Head | None = None
+        self._not_before = 0.0  # monotonic: when the next attempt may be made
+        self._hurried = False  # the end has been noticed
+        self._answers = Answers(name, self._transport, settings, ledger)
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
+
+    @property
+    def working(self) -> bool:
+        """Whether the receiver accepted what it was sent last; any thread."""
+        return self._transport.working
 
     def start(self) -> None:
         """Begin to send."""
         self._thread.start()
 
     def put(self, payload: Payload) -> None:
-        """Queue `payload`; never blocks. What no longer fits is dropped, oldest first."""
+        """Queue `payload`, compressed where the receiver wants that; never blocks on the network."""
         with self._changed:
-            if self._deadline is not None:
-                self._drop(payload, "shutdown")
-            elif self._closed:
-                self._drop(payload, "closed")
-            elif len(payload.data) > self._settings.max_bytes:
-                self._lose(payload, "too_large_for_queue")
-            else:
-                self._waiting.append(payload)
-                self._bytes += len(payload.data)
-                self._trim()
+            gone = "closed" if self._deserted else "shutdown" if self._deadline is not None else ""
+        if gone:
+            self._ledger.drop(self._name, "sink", gone, payload.records, sequences=payload.sequences)
+        elif self._queue.put(compressed(payload) if self._transport.gzip else payload):
+            self.wake()
+
+    def wake(self) -> None:
+        """The queue may have something to send: a put or a commit."""
+        with self._changed:
+            self._stirred = True
             self._changed.notify()
 
-    def close(self) -> None:
-        """Send what is queued for at most `shutdown_seconds`, drop and count the rest, close the transport.
+    def squeeze(self, share: float) -> None:
+        """Keep only this share of what may wait in memory."""
+        self._queue.squeeze(share)
 
-        An attempt that outlasts the deadline is left alone: its payload counts as dropped, although the
+    def close(self) -> None:
+        """Send what is queued for at most `shutdown_seconds`; close queue and transport.
+
+        An attempt that outlasts the deadline is left alone: its payload counts as dropped or kept, although the
         receiver may have it, and the thread closes the transport when the attempt returns.
         """
         with self._changed:
             if self._deadline is not None:
                 return
-            self._deadline = time.monotonic() + self._settings.shutdown_seconds
-            self._not_before, self._attempts = 0.0, 0
-            self._changed.notify()
+            self._deadline = self._clock.now() + self._settings.shutdown_seconds
+        self.wake()
         if self._thread.ident is None:
             self._transport.close()
         else:
             self._thread.join(self._settings.shutdown_seconds)
-        self._abandon()
+        self._finish()
 
-    def _abandon(self) -> None:
-        """Drop all that is still here; what is in flight is not ours any more."""
-        with self._changed:
-            left = [*([self._in_flight] if self._in_flight else ()), *self._waiting]
-            self._in_flight, self._bytes = None, 0
-            self._waiting.clear()
-            for payload in left:
-                self._drop(payload, "shutdown")
-        if left:
-            records = sum(payload.records for payload in left)
-            log.warning("sink %s (%s): gave up %d records at shutdown", self._name, self._transport.endpoint, records)
+    def _finish(self) -> None:
+        """What is still here is kept by the queue or dropped; what is in flight is not ours any more."""
+        with self._settling:
+            self._over = True
+            left = self._queue.waiting
+            kept = self._queue.close()
+        self._ledger.keep(self._name, kept)
+        if kept:
+            log.info("%s: %d records stay in the spool for the next start", self._subject, kept)
+        if left > kept:
+            log.warning("%s: gave up %d records at shutdown", self._subject, left - kept)
+
+    @property
+    def _subject(self) -> str:
+        return f"sink {self._name} ({self._transport.endpoint})"
+
+    # What follows is called by the thread alone.
 
     def _run(self) -> None:
         try:
-            while (payload := self._take()) is not None:
-                self._settle(payload, self._attempt(payload))
+            while (part := self._next()) is not None:
+                delivery = self._attempt(part)
+                with self._settling:
+                    if self._over or self._head is None:
+                        return
+                    self._judge(self._head, delivery)
         finally:
             self._transport.close()
 
-    def _take(self) -> Payload | None:
-        """The next payload to send, once there is one and its time has come; None at the end."""
-        with self._changed:
-            while not self._ended():
-                wait = self._not_before - time.monotonic()
-                if self._waiting and wait <= 0:
-                    self._in_flight = self._waiting.popleft()
-                    self._bytes -= len(self._in_flight.data)
-                    return self._in_flight
-                self._changed.wait(wait if self._waiting else None)
-            return None
+    def _next(self) -> Payload | None:
+        """What to send, once there is something and its time has come; None at the end."""
+        while True:
+            with self._changed:
+                self._stirred = False
+                ending = self._deadline is not None
+            if ending and not self._hurried:
+                self._hurried, self._not_before = True, 0.0
+                self._transport.hurry()
+            payload = self._queue.head()  # also while the head is known: the queue logs what it dropped
+            if self._head is None and payload is not None:
+                self._head = Head(payload, self._wire)
+            with self._changed:
+                if self._ended():
+                    return None
+                wait = self._not_before - self._clock.now()
+                if self._head is not None and wait <= 0:
+                    return self._head.part
+                if not self._stirred:
+                    self._clock.wait(self._changed, None if self._head is None else wait)
 
     def _ended(self) -> bool:
         """Whether nothing is left to do, or nothing that can be done before the deadline."""
-        if self._deadline is None:
+        if self._deadline is None or not self._hurried:
             return False
-        return not self._waiting or max(self._not_before, time.monotonic()) >= self._deadline
+        idle = self._head is None and not self._stirred
+        return idle or max(self._not_before, self._clock.now()) >= self._deadline
 
-    def _attempt(self, payload: Payload) -> Delivery | None:
+    def _attempt(self, part: Payload) -> Delivery | None:
         """The receiver's answer; None where the transport broke its promise not to raise."""
+        if self._deserted:
+            return Delivery("closed")
         try:
-            return self._transport.send(payload)
+            return self._transport.send(part)
         except Exception:
             # A bug of ours; it must cost this payload and not all that come after it.
-            self._warnings.say("internal error", "dropped %d records", payload.records, traceback=True)
+            self._answers.raised(part)
             return None
 
-    def _settle(self, payload: Payload, delivery: Delivery | None) -> None:
-        """Do what the answer says, unless `close` has already given this payload up."""
+    def _judge(self, head: Head, delivery: Delivery | None) -> None:
+        """Do what the answer says, and let the queue go on where nothing of its head is left."""
+        failed = delivery is not None and delivery.outcome in FAILURES
+        self._not_before = self._clock.now() + bounded(delivery.delay) if delivery is not None and failed else 0.0
+        self._answers.judge(head, delivery)
+        if head.part is None:
+            head.settle(self._name, self._queue, self._ledger)
+            self._head = None
+        if delivery is not None and delivery.outcome == "closed":
+            self._desert()
+
+    def _desert(self) -> None:
+        """Drop all that waits or comes; where no sink is left, `run` ends."""
         with self._changed:
-            if self._in_flight is payload:
-                self._in_flight = None
-                self._count(payload, delivery)
-            lost, self._lost = self._lost, Counter()
-        for reason, records in lost.items():
-            self._warnings.say(reason, "dropped %d records: %s", records, reason)
-        if delivery is not None:
-            self._report(delivery)
-
-    def _count(self, payload: Payload, delivery: Delivery | None) -> None:
-        if delivery is None:
-            self._drop(payload, "internal_error")
-        elif delivery.outcome == "retry":
-            self._put_back(payload, delivery.delay)
-            return
-        elif delivery.outcome == "closed":
-            self._desert(payload)
-        elif delivery.outcome == "refused":
-            self._drop(payload, "refused")
-        else:
-            rejected = min(max(delivery.rejected, 0), payload.records)  # a receiver can say anything
-            self._ledger.send(self._name, payload.records - rejected)
-            self._ledger.drop(self._name, "sink", "rejected_by_receiver", rejected)
-        self._attempts = 0
-
-    def _desert(self, payload: Payload) -> None:
-        """Drop this and all that waits or comes; where no sink is left, `run` ends."""
-        self._closed = True
-        for one in (payload, *self._waiting):
-            self._drop(one, "closed")
-        self._waiting.clear()
-        self._bytes = 0
+            self._deserted = True
+        while self._queue.head() is not None:
+            self._queue.settle("closed")
         self._ledger.close(self._name)
 
-    def _put_back(self, payload: Payload, delay: float | None) -> None:
-        """To the head of the queue; it is the oldest, so it goes first if others took its place meanwhile."""
-        self._ledger.note(f"retry.{self._name}")
-        self._waiting.appendleft(payload)
-        self._bytes += len(payload.data)
-        self._trim()
-        # A receiver that says "at once" (or a date in the past) each time would be asked without a pause.
-        wait = max(self._backoff(), min(delay or 0.0, LONGEST_WAIT))
-        self._not_before = time.monotonic() + wait
-        self._attempts += 1
 
-    def _backoff(self) -> float:
-        """Exponential with full jitter: agents on many nodes must not come back in step."""
-        # 2**64 initial waits are beyond any maximum; an unbounded power would overflow after days.
-        ceiling = self._settings.retry_initial_seconds * 2.0 ** min(self._attempts, 64)
-        return random.uniform(0, min(ceiling, self._settings.retry_max_seconds))  # noqa: S311  # no secret
-
-    def _trim(self) -> None:
-        while self._bytes > self._settings.max_bytes:
-            oldest = self._waiting.popleft()
-            self._bytes -= len(oldest.data)
-            self._lose(oldest, "queue_full")
-
-    def _lose(self, payload: Payload, reason: str) -> None:
-        """Drop, and leave the log line to the thread: writing one can block."""
-        self._drop(payload, reason)
-        self._lost[reason] += payload.records
-
-    def _drop(self, payload: Payload, reason: str) -> None:
-        self._ledger.drop(self._name, "sink", reason, payload.records)
-
-    def _report(self, delivery: Delivery) -> None:
-        """Log the answer: each change between failing and not, and losses now and then."""
-        if delivery.outcome == "retry":
-            if not self._failing:
-                log.warning(
-                    "sink %s (%s) fails, will try again: %s",
-                    self._name,
-                    self._transport.endpoint,
-                    delivery.reason,
-                )
-            self._failing = True
-            return
-        if self._failing:
-            log.warning("sink %s (%s) answers again", self._name, self._transport.endpoint)
-            self._failing = False
-        if delivery.outcome == "closed":
-            log.warning("sink %s: %s; nothing more goes there", self._name, delivery.reason)
-        elif delivery.outcome == "refused":
-            self._warnings.say("refused", "refused, dropped: %s", delivery.reason)
-        elif delivery.rejected > 0:
-            self._warnings.say("rejected", "rejected %d records: %s", delivery.rejected, delivery.reason)
-        elif delivery.reason:
-            self._warnings.say("accepted", "accepted with a warning: %s", delivery.reason)
-
-
-class _Warnings:
-    """Log lines about single payloads: one a minute of each sort, saying how many were left out."""
-
-    INTERVAL = 60.0
-
-    def __init__(self, subject: str) -> None:
-        self._subject = subject
-        self._next: dict[str, float] = {}
-        self._left_out: Counter[str] = Counter()
-
-    def say(self, sort: str, message: str, *args: object, traceback: bool = False) -> None:
-        now = time.monotonic()
-        if now < self._next.get(sort, 0.0):
-            self._left_out[sort] += 1
-            return
-        self._next[sort] = now + self.INTERVAL
-        more = self._left_out.pop(sort, 0)
-        text = f"%s: {message}" + (" (and %d more like it)" if more else "")
-        log.warning(text, self._subject, *args, *((more,) if more else ()), exc_info=traceback)
+def compressed(payload: Payload) -> Payload:
+    """The same in gzip."""
+    if payload.gzip:
+        return payload
+    return msgspec.structs.replace(payload, data=igzip.compress(payload.data, GZIP_LEVEL), gzip=True)

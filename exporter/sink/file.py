@@ -3,23 +3,27 @@
 Called by the sink's `Outbox`. Each payload is whole lines and is appended by one write where the disk allows;
 a write that fails halfway is taken back, so that the next attempt leaves no torn line. Command lines are in
 here, so files are 0600 and a new folder 0700, and a symbolic link is never followed. A file that logrotate
-moved away is opened anew.
+moved away is opened anew; one that is too large or too old is rotated with the next payload (`rotation`).
 
-Accepted means that the kernel has it: a crash of the machine can still lose what it has not written out.
+Accepted means that the disk has it (fdatasync: 0.1 to 0.3 ms a payload on an SSD, 9 ms for 3.5 MB): the spool forgets
+what was accepted, so a crash of the machine must not lose it.
 """
 
 import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload, Signal
+from exporter.sink import rotation
+from exporter.sink.gzipped import plain
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class File:
@@ -28,6 +32,9 @@ class File:
     Raises:
         ConfigError: a file that cannot be opened for writing.
     """
+
+    gzip = False
+    """Lines are read by others; what was compressed for another transport is decompressed."""
 
     def __init__(self, settings: config.File) -> None:
         self.endpoint = settings.path
@@ -49,7 +56,9 @@ class File:
         if file is None:
             return Delivery("refused", "no spans_path is set")
         try:
-            file.append(payload.data)
+            file.append(plain(payload))
+        except ValueError as error:
+            return Delivery("refused", str(error))
         except OSError as error:
             file.close()
             return Delivery("retry", f"{file.path}: {error.strerror}")
@@ -81,7 +90,7 @@ def check_shared(sinks: Mapping[str, config.Sink]) -> None:
 def _claim(taken: dict[str, str], setting: str, path: str, backups: int) -> None:
     """Note whose `path` is, and those of its older generations."""
     real = os.path.realpath(path)
-    for file in (real, *(f"{real}.{n}" for n in range(1, backups + 1))):
+    for file in rotation.names(real, backups):
         if file in taken:
             hint = "each needs a file of its own, also for what is rotated to .1, .2 and so on"
             raise ConfigError(f"{path} would share {file} with sinks.{taken[file]}", where=setting, hint=hint)
@@ -107,36 +116,47 @@ def _obstacle(path: Path) -> str:
 
 
 class _Lines:
-    """One file with its older generations `.1`, `.2` and so on."""
+    """One file, rotated."""
 
     def __init__(self, path: Path, settings: config.File) -> None:
         self.path = path
-        self._max_bytes, self._backups = settings.max_bytes, settings.backups
+        self._max_bytes, self._max_age = settings.max_bytes, settings.max_age_seconds
+        self._generations = rotation.Generations(path, settings.backups, compress=settings.compress_backups)
         self._fd = -1
+        self._begun: float | None = None  # Unix time in seconds of its first line; None: not looked up
 
     def append(self, data: bytes) -> None:
         """Write `data` as a whole, or raise OSError and leave the file as it was."""
         if self._fd >= 0 and not self._is_ours():
-            self.close()
+            self._release()
         self.open()
         size = os.fstat(self._fd).st_size
-        if size and size + len(data) > self._max_bytes:
-            self._rotate()
+        if size and (size + len(data) > self._max_bytes or self._is_old()):
+            self._release()
+            self._generations.shift()
             self.open()
             size = 0
+        if not size:
+            self._begun = rotation.begin(self._fd)
         try:
-            _write(self._fd, data)
+            rotation.write(self._fd, data)
+            os.fdatasync(self._fd)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, size)
             raise
+        self._generations.compress()
 
     def open(self) -> None:
         """Open the file where it is not open, with its mode and its last line put right."""
         if self._fd >= 0:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(self.path, _FLAGS, 0o600)
+        try:
+            self._fd = os.open(self.path, _FLAGS)
+        except FileNotFoundError:
+            self._fd = os.open(self.path, _FLAGS | os.O_CREAT, 0o600)
+            _sync(self.path.parent)
         try:
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
@@ -144,15 +164,19 @@ class _Lines:
             os.fchmod(self._fd, 0o600)
             # A crash can have left half a line; it must not take the next one with it.
             if status.st_size and os.pread(self._fd, 1, status.st_size - 1) != b"\n":
-                _write(self._fd, b"\n")
+                rotation.write(self._fd, b"\n")
         except OSError:
-            self.close()
+            self._release()
             raise
 
     def close(self) -> None:
+        self._release()
+        self._generations.close()
+
+    def _release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
+            self._fd, self._begun = -1, None
 
     def _is_ours(self) -> bool:
         """Whether the path still names the open file: it may have been moved or deleted by others."""
@@ -163,19 +187,19 @@ class _Lines:
         held = os.fstat(self._fd)
         return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
-    def _rotate(self) -> None:
-        """Rename each generation to the next; the last one goes."""
-        self.close()
-        generations = [self.path, *(Path(f"{self.path}.{n}") for n in range(1, self._backups + 1))]
-        if not self._backups:
-            self.path.unlink(missing_ok=True)
-        for older, newer in zip(reversed(generations), reversed(generations[:-1]), strict=False):
-            with contextlib.suppress(FileNotFoundError):
-                newer.replace(older)
+    def _is_old(self) -> bool:
+        """Whether its first line is older than lines may be; looked at with each payload, not in between."""
+        if self._max_age is None:
+            return False
+        if self._begun is None or self._begun > time.time():
+            self._begun = rotation.begun(self._fd)
+        return time.time() - self._begun >= self._max_age
 
 
-def _write(fd: int, data: bytes) -> None:
-    """All of `data`: one write may take only a part of it."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+def _sync(folder: Path) -> None:
+    """The names in it, to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

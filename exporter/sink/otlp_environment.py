@@ -1,6 +1,6 @@
 """Where and how to send OTLP: the settings of one sink, completed by OTEL_EXPORTER_OTLP_*.
 
-`OtlpHttp` asks once for each signal, at start. A setting wins over the environment; a variable of the
+`OtlpHttp` and `OtlpGrpc` ask once for each signal, at start. A setting wins over the environment; a variable of the
 signal (`OTEL_EXPORTER_OTLP_LOGS_HEADERS`) wins as a whole over the general one
 (`OTEL_EXPORTER_OTLP_HEADERS`); an empty variable is an unset one. Rules: OpenTelemetry specification,
 protocol/exporter.md. Where it lets an exporter ignore what it cannot read, we refuse to start: nobody
@@ -10,37 +10,52 @@ should find a mistyped Authorization header by its absence.
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import SplitResult, unquote_to_bytes
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from exporter import config, urls
 from exporter.errors import ConfigError
 from exporter.model import Signal
+from exporter.sink import otlp_headers
 
-DEFAULT_ENDPOINT = "http://localhost:4318"
 DEFAULT_TIMEOUT = 10.0
-PROTOCOL = "http/protobuf"
-OURS = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding"})
-"""Headers that say what the body is; nobody else may."""
+GRPC_HINT = "write it as https://host:4317, or http://host:4317 for no TLS"
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+Settings = config.OtlpHttp | config.OtlpGrpc
+
+
+class Protocol(NamedTuple):
+    """One way to speak OTLP: its name in OTEL_EXPORTER_OTLP_PROTOCOL, and its defaults."""
+
+    name: str
+    endpoint: str
+    compression: str
+
+
+HTTP = Protocol("http/protobuf", "http://localhost:4318", "gzip")
+GRPC = Protocol("grpc", "http://localhost:4317", "none")
+"""No compression, as the specification has it: `otlp_grpc` says what it would cost."""
 
 
 class Destination(NamedTuple):
-    """All that a request of one signal needs to know."""
+    """All that a request of one signal needs to know; no `tls` means none."""
 
     url: str
     headers: dict[str, str]
     gzip: bool
     timeout: float
-    certificate: str | None
-    client_certificate: str | None
-    client_key: str | None
+    tls: config.Tls | None
 
     @property
     def endpoint(self) -> str:
         """The URL for the log: a query can hold a key."""
         return self.url.partition("?")[0]
+
+    @property
+    def target(self) -> str:
+        """Host and port, as gRPC wants them."""
+        return urlsplit(self.url).netloc
 
 
 class _Environment:
@@ -65,43 +80,81 @@ class _Environment:
         return own if own[1] is not None else self.of_all(name)
 
 
-def destination(settings: config.OtlpHttp, environ: Mapping[str, str], signal: Signal) -> Destination:
+def protocol(settings: Settings) -> Protocol:
+    """Which protocol a sink with these settings speaks."""
+    return GRPC if isinstance(settings, config.OtlpGrpc) else HTTP
+
+
+def destination(settings: Settings, environ: Mapping[str, str], signal: Signal) -> Destination:
     """Where records of `signal` go.
 
     Raises:
         ConfigError: a setting or variable that cannot be used; `where` names it.
     """
     environment = _Environment(environ, signal)
+    grpc = isinstance(settings, config.OtlpGrpc)
+    url = _grpc_url(settings, environment) if grpc else _http_url(settings, environment, signal)
     return Destination(
-        url=_url(settings, environment, signal),
+        url=url,
         headers=_headers(settings, environment),
         gzip=_gzip(settings, environment),
         timeout=_timeout(settings, environment),
-        certificate=settings.certificate or environment.get("CERTIFICATE")[1],
-        client_certificate=settings.client_certificate or environment.get("CLIENT_CERTIFICATE")[1],
-        client_key=settings.client_key or environment.get("CLIENT_KEY")[1],
+        tls=_tls(settings.tls, environment) if url.startswith("https:") else None,
     )
 
 
-def ignored_protocols(environ: Mapping[str, str], signals: Iterable[Signal]) -> list[str]:
-    """`VARIABLE=value` of each variable that asks for another protocol than the one we speak."""
+def ignored_protocols(settings: Settings, environ: Mapping[str, str], signals: Iterable[Signal]) -> list[str]:
+    """`VARIABLE=value` of each variable that asks for another protocol than the one this sink speaks."""
     asked = dict(_Environment(environ, signal).get("PROTOCOL") for signal in signals)
-    return [f"{variable}={value}" for variable, value in asked.items() if value not in (None, PROTOCOL)]
+    return [f"{variable}={value}" for variable, value in asked.items() if value not in (None, protocol(settings).name)]
 
 
-def _url(settings: config.OtlpHttp, environment: _Environment, signal: Signal) -> str:
+def _http_url(settings: Settings, environment: _Environment, signal: Signal) -> str:
     """A base endpoint gets the signal's path, a signal's own endpoint is taken as it is."""
     variable, own = environment.of_signal("ENDPOINT")
     if settings.endpoint is None and own is not None:
-        return _http(own, variable)._replace(fragment="").geturl()
+        return _url(own, variable, urls.HINT)._replace(fragment="").geturl()
     variable, base = environment.of_all("ENDPOINT")
     if settings.endpoint is not None:
         variable, base = "endpoint", settings.endpoint
-    parts = _http(base or DEFAULT_ENDPOINT, variable)
+    parts = _url(base or HTTP.endpoint, variable, urls.HINT)
     return parts._replace(path=f"{parts.path.rstrip('/')}/v1/{signal}", fragment="").geturl()
 
 
-def _http(url: str, where: str) -> SplitResult:
+def _grpc_url(settings: Settings, environment: _Environment) -> str:
+    """`http://HOST:PORT` or `https://HOST:PORT`; without a scheme it is TLS unless OTEL_EXPORTER_OTLP_INSECURE."""
+    variable, text = environment.get("ENDPOINT")
+    if settings.endpoint is not None:
+        variable, text = "endpoint", settings.endpoint
+    text = text or GRPC.endpoint
+    if "://" not in text:
+        if not re.search(r":[0-9]+$", text):
+            raise ConfigError("is no host and port", where=variable, hint=GRPC_HINT)
+        text = f"{'http' if _insecure(environment) else 'https'}://{text}"
+    parts = _url(text, variable, GRPC_HINT)
+    if parts.path != "/" or parts.query or parts.fragment:
+        raise ConfigError("has a path, which gRPC has no use for", where=variable, hint=GRPC_HINT)
+    port = "" if parts.port else {"http": ":80", "https": ":443"}[parts.scheme]  # gRPC would take 443 for both
+    return f"{parts.scheme}://{parts.netloc.rstrip(':')}{port}"
+
+
+def _insecure(environment: _Environment) -> bool:
+    variable, text = environment.get("INSECURE")
+    if (text or "false").lower() not in ("true", "false"):
+        raise ConfigError("is neither true nor false", where=variable)
+    return (text or "").lower() == "true"
+
+
+def _tls(tls: config.Tls, environment: _Environment) -> config.Tls:
+    """Our certificate and its key belong together: both are of the settings, or both of the environment."""
+    tls = msgspec.structs.replace(tls, ca_file=tls.ca_file or environment.get("CERTIFICATE")[1])
+    if tls.certificate_file or tls.key_file:
+        return tls
+    own, key = (environment.get(name)[1] for name in ("CLIENT_CERTIFICATE", "CLIENT_KEY"))
+    return msgspec.structs.replace(tls, certificate_file=own, key_file=key)
+
+
+def _url(url: str, where: str, hint: str) -> SplitResult:
     """`url` taken apart, with `/` for no path.
 
     The URL itself stays out of the errors about passwords: they end in logs.
@@ -109,52 +162,31 @@ def _http(url: str, where: str) -> SplitResult:
     try:
         parts = urls.split(url)
     except ValueError as error:
-        raise ConfigError(str(error), where=where, hint=urls.HINT) from error
+        raise ConfigError(str(error), where=where, hint=hint) from error
     if "@" in parts.netloc:
         raise ConfigError("holds a user name or password", where=where, hint="send them in headers")
     return parts._replace(path=parts.path or "/")
 
 
-def _headers(settings: config.OtlpHttp, environment: _Environment) -> dict[str, str]:
+def _headers(settings: Settings, environment: _Environment) -> dict[str, str]:
     where, text = environment.get("HEADERS")
     pairs = list(settings.headers.items())
     if pairs:
         where = "headers"
     elif text:
-        pairs = [_pair(member, where) for member in text.split(",") if member.strip()]
-    return dict(_header(name, value, where) for name, value in pairs)
+        pairs = otlp_headers.listed(text, where)
+    return otlp_headers.checked(pairs, where, grpc=isinstance(settings, config.OtlpGrpc))
 
 
-def _pair(member: str, where: str) -> tuple[str, str]:
-    """One `key=value` of W3C baggage: the value is percent-encoded UTF-8, the key a token."""
-    name, equals, value = member.partition("=")
-    if not equals:
-        raise ConfigError("is no list of name=value", where=where, hint="percent-encode commas in values")
-    try:
-        return name.strip(), unquote_to_bytes(value.strip()).decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the value of {name.strip()} is not UTF-8 when decoded", where=where) from error
-
-
-def _header(name: str, value: str, where: str) -> tuple[str, str]:
-    if not _TOKEN.fullmatch(name):
-        raise ConfigError("has a name that no header can have", where=where)
-    if _CONTROL.search(value):
-        raise ConfigError(f"the value of {name} has control characters", where=where)
-    if name.lower() in OURS:
-        raise ConfigError(f"{name} cannot be set", where=where, hint="podwitness sets it for each request")
-    return name.lower(), value.strip()
-
-
-def _gzip(settings: config.OtlpHttp, environment: _Environment) -> bool:
+def _gzip(settings: Settings, environment: _Environment) -> bool:
     variable, text = environment.get("COMPRESSION")
-    chosen = settings.compression or text or "gzip"
+    chosen = settings.compression or text or protocol(settings).compression
     if chosen not in ("gzip", "none"):
         raise ConfigError("is an unknown compression", where=variable, hint="gzip or none")
     return chosen == "gzip"
 
 
-def _timeout(settings: config.OtlpHttp, environment: _Environment) -> float:
+def _timeout(settings: Settings, environment: _Environment) -> float:
     """In seconds; the environment counts milliseconds."""
     variable, text = environment.get("TIMEOUT")
     if settings.timeout_seconds is not None or text is None:

@@ -2,8 +2,11 @@
 
 Called by the sink's `Outbox`. Answers mean what the OTLP specification 1.11 says: 200 with a partial
 success is accepted but for the rejected records; 429, 502, 503, 504 and no answer at all mean "again", with
-Retry-After where given; everything else is final. Loki's 204 without a body is a success too, its 260
+Retry-After where given; 413 "too large"; everything else is final. Loki's 204 without a body is a success too, its 260
 (ingestion blocked) is not. A redirect is not followed: the records would go where nobody configured them to.
+
+A connection is given up after `reconnect_seconds` and each failure, so that the name is looked up again. HTTP
+proxies (`HTTPS_PROXY`) are not used.
 """
 
 import logging
@@ -14,13 +17,13 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import urllib3
-from isal import igzip
 
 from exporter import config
-from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload, Signal
 from exporter.sink import otlp_response
-from exporter.sink.otlp_environment import PROTOCOL, Destination, destination, ignored_protocols
+from exporter.sink.gzipped import plain
+from exporter.sink.otlp_environment import HTTP, Destination, destination, ignored_protocols
+from exporter.sink.tls import Contexts
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -29,6 +32,10 @@ log = logging.getLogger("podwitness.sink")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+TOO_LARGE = "http: request body too large"
+"""How Go's servers, the Collector among them, say it; under the code 400."""
+PERHAPS_STORED = "fewer may be lost than counted: Loki stores those that are valid"
+"""After a 400."""
 
 
 class OtlpHttp:
@@ -40,19 +47,17 @@ class OtlpHttp:
         version: of podwitness, for the User-Agent.
 
     Raises:
-        ConfigError: an endpoint, header, timeout, compression or certificate that cannot be used.
+        ConfigError: an endpoint, header, timeout, compression or TLS file that cannot be used.
     """
 
     def __init__(self, settings: config.OtlpHttp, *, environ: Mapping[str, str], version: str) -> None:
         signals: tuple[Signal, ...] = ("logs", "traces") if settings.spans else ("logs",)
-        for asked in ignored_protocols(environ, signals):
-            log.warning("%s is ignored: an otlp_http sink speaks %s", otlp_response.printable(asked), PROTOCOL)
-        self._channels = {signal: _Channel(destination(settings, environ, signal), version) for signal in signals}
-
-    @property
-    def endpoint(self) -> str:
-        """Where log records go."""
-        return self._channels["logs"].endpoint
+        for asked in ignored_protocols(settings, environ, signals):
+            log.warning("%s is ignored: an otlp_http sink speaks %s", otlp_response.printable(asked), HTTP.name)
+        to = {signal: destination(settings, environ, signal) for signal in signals}
+        self._channels = {s: _Channel(to[s], settings.reconnect_seconds, version) for s in signals}
+        self.endpoint = to["logs"].endpoint
+        self.gzip = any(destination.gzip for destination in to.values())
 
     def send(self, payload: Payload) -> Delivery:
         """One request; blocks up to the timeout."""
@@ -67,50 +72,62 @@ class OtlpHttp:
 class _Channel:
     """One signal's destination with its connection."""
 
-    def __init__(self, to: Destination, version: str) -> None:
-        self._to = to
-        self.endpoint = to.endpoint
-        context = _tls(to) if to.url.startswith("https:") else None
-        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, ssl_context=context)
+    def __init__(self, to: Destination, reconnect_seconds: float, version: str) -> None:
+        self._to, self._reconnect_seconds = to, reconnect_seconds
+        self._contexts = Contexts(to.tls) if to.tls else None
         # http.client writes headers as Latin-1; this makes the bytes on the wire UTF-8.
         custom = {name: value.encode().decode("latin-1") for name, value in to.headers.items()}
         self._headers = {
             "user-agent": f"podwitness/{version} OTel-OTLP-Exporter-Python/{version}",
             **custom,
             "content-type": "application/x-protobuf",
-            **({"content-encoding": "gzip"} if to.gzip else {}),
         }
-        self._compressed: tuple[Payload, bytes] | None = None
+        self._pool: urllib3.PoolManager | None = None
+        self._generation, self._until = 0, 0.0  # of the pool: its TLS files, when its connection is too old
 
     def send(self, payload: Payload) -> Delivery:
+        gzip = payload.gzip and self._to.gzip  # what waits in a spool can be older than the settings
+        try:
+            data = payload.data if gzip else plain(payload)
+        except ValueError as error:
+            return Delivery("refused", str(error))
+        delivery = self._post(payload.signal, data, self._headers | ({"content-encoding": "gzip"} if gzip else {}))
+        if delivery.outcome == "retry":
+            self.close()
+        return delivery
+
+    def _post(self, signal: Signal, data: bytes, headers: dict[str, str]) -> Delivery:
         deadline = time.monotonic() + self._to.timeout
         try:
-            response = self._pool.request(
+            response = self._connection().request(
                 "POST",
                 self._to.url,
-                body=self._body(payload),
-                headers=self._headers,
+                body=data,
+                headers=headers,
                 timeout=urllib3.Timeout(total=self._to.timeout),
                 retries=False,  # nor redirects: both are for us to decide
                 preload_content=False,
             )
-            delivery = _delivery(payload.signal, response, _read(response, deadline))
+            return _delivery(signal, response, _read(response, deadline))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Delivery("retry", f"no answer: {_cause(error)}")
-        if delivery.outcome != "retry":
-            self._compressed = None
-        return delivery
 
-    def _body(self, payload: Payload) -> bytes:
-        """What goes on the wire, compressed once however often it is sent."""
-        if not self._to.gzip:
-            return payload.data
-        if self._compressed is None or self._compressed[0] is not payload:
-            self._compressed = payload, igzip.compress(payload.data, 1)
-        return self._compressed[1]
+    def _connection(self) -> urllib3.PoolManager:
+        """A pool whose one connection is not too old and has the TLS files in force; it connects when it has to."""
+        context, generation = self._contexts.current() if self._contexts else (None, 0)
+        if self._pool and generation == self._generation and time.monotonic() < self._until:
+            return self._pool
+        self.close()
+        self._generation, self._until = generation, time.monotonic() + self._reconnect_seconds
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, ssl_context=context)
+        if self._to.tls and self._to.tls.server_name:
+            self._pool.connection_pool_kw["server_hostname"] = self._to.tls.server_name
+        return self._pool
 
     def close(self) -> None:
-        self._pool.clear()
+        if self._pool is not None:
+            self._pool.clear()
+            self._pool = None
 
 
 def _delivery(signal: Signal, response: "BaseHTTPResponse", body: bytes | None) -> Delivery:
@@ -127,8 +144,10 @@ def _delivery(signal: Signal, response: "BaseHTTPResponse", body: bytes | None) 
     message = otlp_response.message(body or b"")
     reason = f"{reason}: {message}" if message else reason
     if status in RETRYABLE:
-        return Delivery("retry", reason, delay=_retry_after(response.headers.get("retry-after", "")))
-    return Delivery("refused", reason)
+        return Delivery("retry", reason, delay=_retry_after(response))
+    if status == 413 or (status == 400 and TOO_LARGE in message):
+        return Delivery("too_large", reason)
+    return Delivery("refused", f"{reason}; {PERHAPS_STORED}" if status == 400 else reason)
 
 
 def _read(response: "BaseHTTPResponse", deadline: float) -> bytes | None:
@@ -153,13 +172,24 @@ def _read(response: "BaseHTTPResponse", deadline: float) -> bytes | None:
     return bytes(body)
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds from now for either form of Retry-After; None where it is neither."""
-    text = text.strip()
+def _retry_after(response: "BaseHTTPResponse") -> float | None:
+    """Seconds from now for either form of Retry-After; None where it is neither.
+
+    A date counts from the answer's own: our clock may be another, or jump.
+    """
+    text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:10])
+    if (until := _seconds(text)) is None:
+        return None
+    now = _seconds(response.headers.get("date", ""))
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _seconds(date: str) -> float | None:
+    """Unix time of a date in a header."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -181,23 +211,3 @@ def _cause(error: BaseException) -> str:
 def _wrapped(error: BaseException) -> object:
     """ProtocolError("Connection aborted.", cause) keeps its cause as an argument."""
     return next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-
-
-def _tls(to: Destination) -> ssl.SSLContext:
-    """A context that always verifies; a file that is missing or no PEM is found at start."""
-    try:
-        context = ssl.create_default_context(cafile=to.certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the CA file {to.certificate} cannot be used: {error}", where="certificate") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Python 3.11 leaves that to the distribution
-    if to.client_certificate is None and to.client_key is None:
-        return context
-    if to.client_certificate is None:
-        raise ConfigError("is set without client_certificate", where="client_key")
-    try:
-        # An encrypted key would make OpenSSL ask on the terminal.
-        context.load_cert_chain(to.client_certificate, to.client_key, password=lambda: "")
-    except (OSError, ssl.SSLError) as error:
-        files = " and ".join(file for file in (to.client_certificate, to.client_key) if file)
-        raise ConfigError(f"{files} cannot be used: {error}", where="client_certificate") from error
-    return context

@@ -1,7 +1,7 @@
-"""What the body of an OTLP/HTTP answer says: a partial success, or the reason of an error.
+"""What an OTLP answer says: a partial success, the reason of an error, when to come again.
 
-Called by otlp_http for each answer. The generated classes are imported only when there is something to read
-with them: the usual answer, "all accepted", has two known forms and costs neither the time nor the memory.
+Called by otlp_http and otlp_grpc for each answer. The generated classes are imported only when there is something to
+read with them: the usual answer, "all accepted", has two known forms and costs neither the time nor the memory.
 All text is the receiver's: it is cut, and made printable for the log.
 """
 
@@ -14,7 +14,7 @@ ALL_ACCEPTED = (b"", b"\n\x00")
 
 
 def accepted(signal: Signal, body: bytes | None, content_type: str) -> Delivery:
-    """The delivery for a 200 with this body (None: too long to be read)."""
+    """The delivery for a success with this body (None: too long to be read)."""
     if body in ALL_ACCEPTED:
         return Delivery("accepted")
     try:
@@ -22,7 +22,7 @@ def accepted(signal: Signal, body: bytes | None, content_type: str) -> Delivery:
     except ValueError:
         # Servers that are no OTLP receivers also say 200: a proxy's login page, a JSON API.
         kind = printable(content_type) or "no content type"
-        return Delivery("accepted", f"HTTP 200, but the answer is no OTLP response ({kind}); is it the endpoint?")
+        return Delivery("accepted", f"the answer is no OTLP response ({kind}); is it the endpoint?")
     return Delivery("accepted", printable(text), rejected=max(rejected, 0))
 
 
@@ -63,6 +63,26 @@ def message(body: bytes) -> str:
     except DecodeError:
         return printable(body)
     return printable(status.message) or printable(body)
+
+
+def retry_delay(details: bytes) -> float | None:
+    """Seconds that the RetryInfo in a google.rpc.Status asks for; None where there is no RetryInfo.
+
+    `details` is gRPC's `grpc-status-details-bin`. That it is there matters by itself: RESOURCE_EXHAUSTED with it means
+    "later", without it "never like this".
+    """
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
+    try:
+        for detail in Status.FromString(details).details:
+            info = RetryInfo()
+            if detail.Unpack(info):
+                return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
+    except DecodeError:
+        pass
+    return None
 
 
 def printable(text: str | bytes) -> str:

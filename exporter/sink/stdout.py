@@ -11,6 +11,7 @@ import sys
 
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload
+from exporter.sink.gzipped import plain
 
 CLOSED = frozenset({errno.EPIPE, errno.EBADF, errno.EIO})
 """The reader is gone: a pipe, the descriptor itself, a terminal."""
@@ -24,6 +25,7 @@ class Stdout:
     """
 
     endpoint = "stdout"
+    gzip = False
 
     def __init__(self, fd: int = 1) -> None:
         # Without one at start, Python says None, and the number goes to whatever file is opened next.
@@ -36,8 +38,12 @@ class Stdout:
         """Write the payload; after a failure halfway the next attempt writes what is missing."""
         done = self._begun[1] if self._begun and self._begun[0] is payload else 0
         try:
-            while done < len(payload.data):
-                done += self._write(memoryview(payload.data)[done:])
+            data = plain(payload)
+        except ValueError as error:
+            return Delivery("refused", str(error))
+        try:
+            while done < len(data):
+                done += self._write(memoryview(data)[done:])
         except OSError as error:
             if error.errno in CLOSED:
                 return Delivery("closed", "stdout is closed")

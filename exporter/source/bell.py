@@ -6,23 +6,21 @@ with the probes (`struct reader` in bpf/event.h) that it sleeps; the next event 
 that read the word just before it was set waits for the end of the sleep: at most a quarter of a second.
 """
 
-import mmap
 import select
 from collections.abc import Sequence
 
 from exporter.source.rings import RingReader
+from exporter.source.words import Words
 
 _QUIET_POLLS = 5  # that find nothing before it sleeps
 _SLEEP_SECONDS = 0.25
 
 
 class Bell:
-    """Waits for the rings. `fd` is the map of `struct reader`, `poll_seconds` the interval while events come."""
+    """Waits for the rings. `reader` is the `struct reader`, `poll_seconds` the interval while events come."""
 
-    def __init__(self, fd: int, rings: Sequence[RingReader], poll_seconds: float) -> None:
-        self._rings, self._poll_seconds = rings, poll_seconds
-        self._page = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self._asleep = memoryview(self._page)[:4].cast("I")
+    def __init__(self, reader: Words, rings: Sequence[RingReader], poll_seconds: float) -> None:
+        self._reader, self._rings, self._poll_seconds = reader, rings, poll_seconds
         self._quiet = 0
         self._epoll = select.epoll()
         for ring in rings:
@@ -39,17 +37,14 @@ class Bell:
         return found
 
     def _sleep(self) -> None:
-        self._asleep[0] = 1
+        self._reader.set("asleep", 1)
         if not self._has_more():  # what came before the word was set has not seen it
             self._epoll.poll(_SLEEP_SECONDS)
-        self._asleep[0] = 0
+        self._reader.set("asleep", 0)
 
     def _has_more(self) -> bool:
         return any(ring.has_more() for ring in self._rings)
 
     def close(self) -> None:
-        """Let go of the map and of epoll."""
-        self._asleep[0] = 0
-        self._asleep.release()
-        self._page.close()
+        """Let go of epoll."""
         self._epoll.close()

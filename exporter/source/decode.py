@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from exporter.errors import KernelError
 from exporter.model import Event, Field, Kind, RawSample, Value
@@ -65,14 +65,18 @@ class _Wanted(NamedTuple):
 class Decoder:
     """Decodes the samples of some kinds, by the types of the objects that produce them."""
 
-    def __init__(self, kinds: Iterable[Kind], types: Mapping[str, Types], boot_id: str) -> None:
-        """`types` by program. Raises KernelError when a declaration names a member that its struct does not have."""
+    def __init__(self, kinds: Iterable[Kind], types: Mapping[str, Types], boot_id: str, *, strict: bool = True) -> None:
+        """`types` by program. Raises KernelError when a declaration names a member that its struct does not have.
+
+        Not `strict`, for programs of an earlier build: a member that is not there yet is None, a kind never comes.
+        """
         self._plans = {}
         for kind in kinds:
-            if kind.program not in types:
+            if kind.program in types and (strict or _is_known(kind, types[kind.program])):
+                of = types[kind.program]
+                self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of, strict=strict)
+            elif strict:
                 raise KernelError(f"of the program {kind.program} is missing", where="type information")
-            of = types[kind.program]
-            self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of)
         self._boot_id = boot_id
 
     def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
@@ -100,6 +104,40 @@ class Decoder:
         return events
 
 
+class Source(Protocol):
+    """Where samples come from: the kernel or a recording. `types_of` says by whose types a ring is written."""
+
+    types: dict[str, Types]
+    boot_id: str
+
+    def types_of(self, ring_id: int) -> Mapping[str, Types]:
+        """By program."""
+
+
+class Decoders:
+    """A Decoder for each generation of programs: after an upgrade the old one's rings are read to their end."""
+
+    def __init__(self, kinds: Iterable[Kind], source: Source) -> None:
+        """Raises KernelError as Decoder does, for the generation that runs."""
+        self._kinds, self._source = tuple(kinds), source
+        self._current = Decoder(self._kinds, source.types, source.boot_id)
+        self._by_ring: dict[int, Decoder] = {}
+
+    def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
+        """As `Decoder.decode`; all samples of one call are of one generation."""
+        return self._of(samples[0].ring_id).decode(samples, offset, observed) if samples else []
+
+    def _of(self, ring_id: int) -> Decoder:
+        found = self._by_ring.get(ring_id)
+        if found is None:
+            types = self._source.types_of(ring_id)
+            found = self._current
+            if types is not self._source.types:
+                found = Decoder(self._kinds, types, self._source.boot_id, strict=False)
+            self._by_ring[ring_id] = found
+        return found
+
+
 _number = struct.Struct("<I").unpack_from
 
 
@@ -125,7 +163,9 @@ def _facts(
         at = size
         for index, typedef, name in tail:
             end = at + int(row[index])
-            if typedef == "argv_len_t":
+            if not name:
+                pass  # a string that nobody declared: it only has its place
+            elif typedef == "argv_len_t":
                 found |= arguments(name, data[at:end])
             elif end > at:
                 found[name] = text(data[at:end])
@@ -148,32 +188,40 @@ def _c_name(kind: Kind) -> str:
     return kind.name.replace(".", "_")
 
 
-def _plan(kind: Kind, types: Types) -> _Plan:
+def _is_known(kind: Kind, types: Types) -> bool:
+    """Whether programs of an earlier build had this kind."""
+    try:
+        return bool(types.enumerator(f"{_c_name(kind)}_kind") and types.size(_c_name(kind)))
+    except KernelError:
+        return False
+
+
+def _plan(kind: Kind, types: Types, *, strict: bool) -> _Plan:
     members = types.members(_c_name(kind))
     names = [member.name for member in members]
     if tuple(names[:7]) != tuple(f"header.{name}" for name in HEADER):
         raise KernelError(f"struct {_c_name(kind)} does not begin with the header", where="type information")
-    wanted = [(names.index(_known(field, names, kind)), members[names.index(field.c)], field) for field in kind.fields]
-    tail = sorted((index, member.typedef, field.name) for index, member, field in wanted if member.typedef in TAIL)
-    plain = [
-        (field.to, _Wanted(index, _converter(member), field.name))
-        for index, member, field in wanted
-        if member.typedef not in TAIL
-    ]
+    wanted = [(field.to, _wanted(field, members, names, kind, strict=strict)) for field in kind.fields]
+    declared = {field.c: field.name for field in kind.fields}
+    tail = [(at, m.typedef, declared.get(m.name, "")) for at, m in enumerate(members) if m.typedef in TAIL]
+    strings = {index for index, _typedef, _name in tail}
     layout = struct.Struct(_format(members, types.size(_c_name(kind))))
-    facts = [one for to, one in plain if to != "event"]
+    facts = [one for to, one in wanted if to != "event" and one.at not in strings]
     return _Plan(
         kind,
         layout.unpack_from,
-        _own([one for to, one in plain if to == "event"]),
+        _own([one for to, one in wanted if to == "event" and one.at not in strings]),
         _facts(facts, tail, layout.size) if facts or tail else None,
     )
 
 
-def _known(field: Field, names: Sequence[str], kind: Kind) -> str:
-    if field.c not in names:
+def _wanted(field: Field, members: Sequence[Member], names: Sequence[str], kind: Kind, *, strict: bool) -> _Wanted:
+    if field.c in names:
+        at = names.index(field.c)
+        return _Wanted(at, _converter(members[at]), field.name)
+    if strict:
         raise KernelError(f"struct {_c_name(kind)} has no member {field.c}", where=f"declaration of {kind.name}")
-    return field.c
+    return _Wanted(0, lambda _raw: None, field.name)
 
 
 def _converter(member: Member) -> Convert | None:

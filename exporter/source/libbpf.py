@@ -1,4 +1,4 @@
-"""A thin binding of libbpf: the only ctypes in the house.
+"""A thin binding of libbpf; `descriptors.py` beside it has the calls on single maps and programs: no other ctypes here.
 
 Just the calls we make, each error as KernelError with the verifier's last lines in it. `programs.py` uses it to load
 our objects; `btf.py` parses the raw BTF it returns. Works with every libbpf 1.x (`libbpf.so.1`, Debian's libbpf1).
@@ -7,8 +7,8 @@ our objects; `btf.py` parses the raw BTF it returns. Works with every libbpf 1.x
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_void_p
+from collections.abc import Collection, Iterator
+from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +17,6 @@ from exporter.errors import KernelError
 _LOG_LINES = 12
 _WARN = 0  # enum libbpf_print_level
 _OWN_ERRORS = 4000  # libbpf's own numbers begin here
-
-
-class _MapInfo(ctypes.Structure):
-    """The beginning of struct bpf_map_info (include/uapi/linux/bpf.h)."""
-
-    _fields_ = (("type", c_uint32), ("id", c_uint32), ("rest", c_uint32 * 30))
 
 
 _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
@@ -43,12 +37,20 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "bpf_map__reuse_fd": (c_int, (c_void_p, c_int)),
     "bpf_map__initial_value": (c_void_p, (c_void_p, POINTER(c_size_t))),
     "bpf_map_lookup_elem": (c_int, (c_int, c_void_p, c_void_p)),
+    "bpf_map_update_elem": (c_int, (c_int, c_void_p, c_void_p, c_uint64)),
+    "bpf_map_delete_elem": (c_int, (c_int, c_void_p)),
+    "bpf_obj_pin": (c_int, (c_int, c_char_p)),
+    "bpf_obj_get": (c_int, (c_char_p,)),
     "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, POINTER(c_uint32))),
     "bpf_program__name": (c_char_p, (c_void_p,)),
+    "bpf_program__section_name": (c_char_p, (c_void_p,)),
+    "bpf_program__fd": (c_int, (c_void_p,)),
+    "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
     "bpf_program__attach": (c_void_p, (c_void_p,)),
     "bpf_link__fd": (c_int, (c_void_p,)),
     "bpf_link__destroy": (c_int, (c_void_p,)),
     "bpf_iter_create": (c_int, (c_int,)),
+    "bpf_raw_tracepoint_open": (c_int, (c_char_p, c_int)),
 }
 
 _messages: list[str] = []
@@ -59,7 +61,7 @@ def _vprint(level: int, template: bytes, arguments: int) -> int:
     if level != _WARN:
         return 0
     buffer = ctypes.create_string_buffer(1 << 20)
-    _libc().vsnprintf(buffer, c_size_t(len(buffer)), c_char_p(template), c_void_p(arguments))
+    libc().vsnprintf(buffer, c_size_t(len(buffer)), c_char_p(template), c_void_p(arguments))
     _messages.append(buffer.value.decode("utf-8", "replace"))
     del _messages[:-20]
     return 0
@@ -69,12 +71,14 @@ _print = _Print(_vprint)  # held for as long as libbpf may call it
 
 
 @cache
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """The C library of this process."""
     return ctypes.CDLL(None)
 
 
 @cache
-def _lib() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """libbpf, its functions declared. Raises KernelError where it is not installed."""
     try:
         library = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
@@ -86,7 +90,7 @@ def _lib() -> ctypes.CDLL:
     return library
 
 
-def _fail(what: str, where: str, code: int) -> KernelError:
+def failure(what: str, where: str, code: int) -> KernelError:
     """KernelError for errno `code`, with what libbpf and the verifier had to say and what to do about it."""
     hints = {
         errno.EPERM: "run as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN on kernels that ask for it)",
@@ -105,7 +109,7 @@ def _strerror(code: int) -> str:
     if code < _OWN_ERRORS:
         return os.strerror(code)
     text = ctypes.create_string_buffer(256)
-    _lib().libbpf_strerror(code, text, len(text))
+    library().libbpf_strerror(code, text, len(text))
     return text.value.decode("utf-8", "replace")
 
 
@@ -118,43 +122,57 @@ class Object:
         if not path.exists():
             raise KernelError("is missing", where=str(path), hint="build the programs with `make setup`")
         _messages.clear()
-        pointer = _lib().bpf_object__open_file(os.fsencode(path), None)
+        pointer = library().bpf_object__open_file(os.fsencode(path), None)
         if not pointer:
-            raise _fail("cannot be opened", str(path), ctypes.get_errno())
+            raise failure("cannot be opened", str(path), ctypes.get_errno())
         self._pointer: int = pointer
 
     def btf(self) -> bytes:
         """The object's type information, raw. Raises KernelError when it has none."""
-        types = _lib().bpf_object__btf(self._pointer)
+        types = library().bpf_object__btf(self._pointer)
         if not types:
             raise KernelError("has no type information", where=str(self._path), hint="compile it with `clang -g`")
         size = c_uint32()
-        data = _lib().btf__raw_data(types, byref(size))
+        data = library().btf__raw_data(types, byref(size))
         return ctypes.string_at(data, size.value)
 
     def set_constants(self, values: dict[str, bytes], offsets: dict[str, int]) -> None:
         """Write `const volatile` variables before load; `offsets` are theirs in .rodata, from BTF."""
         size = c_size_t()
-        base = _lib().bpf_map__initial_value(self._map(".rodata"), byref(size))
+        base = library().bpf_map__initial_value(self._map(".rodata"), byref(size))
         for name, value in values.items():
             ctypes.memmove(base + offsets[name], value, len(value))
 
     def set_size(self, map_name: str, entries: int) -> None:
         """The number of entries (bytes, for a ring) of a map, before load."""
-        self._check(_lib().bpf_map__set_max_entries(self._map(map_name), entries), f"map {map_name} of {entries}")
+        self._check(library().bpf_map__set_max_entries(self._map(map_name), entries), f"map {map_name} of {entries}")
 
     def share(self, map_name: str, fd: int) -> None:
         """Use the map behind `fd` for this object's map of that name, before load."""
-        self._check(_lib().bpf_map__reuse_fd(self._map(map_name), fd), f"map {map_name} cannot be shared")
+        self._check(library().bpf_map__reuse_fd(self._map(map_name), fd), f"map {map_name} cannot be shared")
 
     def load(self) -> None:
         """Create the maps and have the programs verified. Raises KernelError with the verifier's last lines."""
         _messages.clear()
-        self._check(_lib().bpf_object__load(self._pointer), "cannot be loaded")
+        self._check(library().bpf_object__load(self._pointer), "cannot be loaded")
 
     def map_fd(self, name: str) -> int:
         """File descriptor of a loaded map; belongs to the object."""
-        return int(_lib().bpf_map__fd(self._map(name)))
+        return int(library().bpf_map__fd(self._map(name)))
+
+    def only(self, names: Collection[str]) -> None:
+        """Load no other programs than these."""
+        for name, program in self._programs():
+            library().bpf_program__set_autoload(program, name in names)
+
+    def sections(self) -> dict[str, str]:
+        """Where each program belongs, by its name."""
+        return {name: library().bpf_program__section_name(program).decode() for name, program in self._programs()}
+
+    def program_fds(self) -> dict[str, int]:
+        """File descriptors of the loaded programs, by name; they belong to the object."""
+        fds = {name: int(library().bpf_program__fd(program)) for name, program in self._programs()}
+        return {name: fd for name, fd in fds.items() if fd >= 0}
 
     def attach(self) -> None:
         """Attach every program where its section says. Raises KernelError naming the program."""
@@ -164,59 +182,41 @@ class Object:
     def iterate(self) -> int:
         """Attach the object's one iterator; returns a file descriptor to read it once."""
         ((name, program),) = self._programs()
-        fd = _lib().bpf_iter_create(_lib().bpf_link__fd(self._attach(name, program)))
+        fd = library().bpf_iter_create(library().bpf_link__fd(self._attach(name, program)))
         self._check(fd, f"iterator {name} cannot be opened")
         return int(fd)
 
     def close(self) -> None:
         """Detach and unload. Safe to call twice."""
         while self._links:
-            _lib().bpf_link__destroy(self._links.pop())
+            library().bpf_link__destroy(self._links.pop())
         if self._pointer:
-            _lib().bpf_object__close(self._pointer)
+            library().bpf_object__close(self._pointer)
             self._pointer = 0
 
     def _attach(self, name: str, program: int) -> int:
-        link = _lib().bpf_program__attach(program)
+        link = library().bpf_program__attach(program)
         if not link:
-            raise _fail(f"program {name} cannot be attached", str(self._path), ctypes.get_errno())
+            raise failure(f"program {name} cannot be attached", str(self._path), ctypes.get_errno())
         self._links.append(link)
         return int(link)
 
     def _programs(self) -> Iterator[tuple[str, int]]:
-        program = _lib().bpf_object__next_program(self._pointer, None)
+        program = library().bpf_object__next_program(self._pointer, None)
         while program:
-            yield _lib().bpf_program__name(program).decode(), program
-            program = _lib().bpf_object__next_program(self._pointer, program)
+            yield library().bpf_program__name(program).decode(), program
+            program = library().bpf_object__next_program(self._pointer, program)
 
     def _map(self, name: str) -> int:
         """A map by name; libbpf prefixes `.rodata` with the object's name."""
-        found = _lib().bpf_object__next_map(self._pointer, None)
+        found = library().bpf_object__next_map(self._pointer, None)
         while found:
-            known = _lib().bpf_map__name(found).decode()
+            known = library().bpf_map__name(found).decode()
             if known == name or (name.startswith(".") and known.endswith(name)):
                 return int(found)
-            found = _lib().bpf_object__next_map(self._pointer, found)
+            found = library().bpf_object__next_map(self._pointer, found)
         raise KernelError(f"has no map {name}", where=str(self._path), hint="build the programs with `make setup`")
 
     def _check(self, result: int, what: str) -> None:
         if result < 0:
-            raise _fail(what, str(self._path), -result)
-
-
-def map_id(fd: int) -> int:
-    """The kernel's id of a map: never given twice while the machine is up."""
-    info, size = _MapInfo(), c_uint32(ctypes.sizeof(_MapInfo))
-    result = _lib().bpf_obj_get_info_by_fd(fd, byref(info), byref(size))
-    if result < 0:
-        raise _fail("bpf_obj_get_info_by_fd", f"map fd {fd}", -result)
-    return int(info.id)
-
-
-def lookup(fd: int, key: int, size: int) -> bytes:
-    """The value of `size` bytes at `key` of an array map."""
-    value = ctypes.create_string_buffer(size)
-    result = _lib().bpf_map_lookup_elem(fd, byref(c_uint32(key)), value)
-    if result < 0:
-        raise _fail("bpf_map_lookup_elem", f"map fd {fd}", -result)
-    return value.raw
+            raise failure(what, str(self._path), -result)

@@ -1,36 +1,35 @@
 """Our BPF objects in the kernel: loaded, attached, read. The real edge; its stand-in is `recording.py`.
 
-`Kernel.open` loads the objects and attaches the probes; then `snapshot` tells of the processes that were there
-before and
-`read` gives what has happened since. `acknowledge` gives the room in the rings back, when the events are safe.
+`Kernel.open` loads the objects and attaches the probes, or goes on with those that are pinned; then `snapshot` tells of
+the processes that were there before and `read` gives what has happened since. `acknowledge` gives the room in the rings
+back, when the events are safe. `generations.py` reads, `persistence.py` pins, `losses.py` counts.
 """
 
-import os
-import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter import config, probes
+from exporter import config
 from exporter.errors import KernelError
 from exporter.model import RawSample, Ring
-from exporter.source import libbpf
+from exporter.source import descriptors
 from exporter.source.bell import Bell
 from exporter.source.btf import Types
 from exporter.source.clock import BootClock, boot_id
-from exporter.source.decode import Decoder
+from exporter.source.generations import RINGS, Generation
+from exporter.source.losses import Losses, Lost, Tally, boot_now, recursion
+from exporter.source.objects import Objects, objects_directory
+from exporter.source.persistence import Persistence
 from exporter.source.rings import RingReader
+from exporter.source.tasks import Seen, Tasks
 from exporter.telemetry import log
 
-RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
-SNAPSHOT = "snapshot"
-SHARED_MAPS = ("lifecycle", "activity", "counts", "reader")
+__all__ = ["RINGS", "Cgroups", "Kernel", "Lost", "Seen", "objects_directory"]
+
 BTF = Path("/sys/kernel/btf/vmlinux")
-_READ_LIMIT = 4096  # samples of one ring at a time: bounds what is in memory between read and encode
-_CMDLINE_BYTES = 16 * 1024  # as much of argv as an exec carries
-_WAKE_BYTES = 64 * 1024  # written between two wake-ups, at most a quarter of the smallest ring
-_LENGTH = struct.Struct("<Q")
-_COUNTS = struct.Struct("<QQ")
+LEASE = 600 * 10**9
+"""Pinned probes stop this long after the last `renew`, in ns."""
 
 
 class Cgroups(NamedTuple):
@@ -40,46 +39,54 @@ class Cgroups(NamedTuple):
     is_container: Callable[[str], bool]
 
 
-class Seen(NamedTuple):
-    """A process of the snapshot: the iterator's record, and its arguments from /proc (None: none, or it is gone)."""
-
-    sample: RawSample
-    arguments: bytes | None
-
-
-def objects_directory() -> Path:
-    """Where the compiled programs are: beside the package in a checkout, else where the image puts them."""
-    checkout = Path(__file__).resolve().parents[2] / "bpf"
-    return checkout if checkout.is_dir() else Path("/usr/lib/podwitness/bpf")
-
-
 class Kernel:
-    """The probes in the running kernel."""
+    """The probes in the running kernel.
 
-    def __init__(self, settings: config.Kernel, cgroups: Cgroups, programs: Iterable[str], directory: Path) -> None:
+    `types` are those of the programs that run now, by program; `resumed` says that pinned ones had been collecting
+    before us, so that nothing was missed since the last agent but what `losses` tells.
+    """
+
+    def __init__(
+        self,
+        settings: config.Kernel,
+        cgroups: Cgroups,
+        programs: Iterable[str],
+        directory: Path,
+        keep: Path | None,
+    ) -> None:
         """Use `Kernel.open`."""
-        self._settings = settings
-        self._is_container = cgroups.is_container
-        self._proc = Path(settings.proc_root)
+        self._settings, self._directory = settings, directory
+        self._is_container, self._keep = cgroups.is_container, keep
         self._clock = BootClock()
-        self.boot_id = boot_id(self._proc)
-        self._objects = {name: libbpf.Object(directory / f"{name}.bpf.o") for name in (SNAPSHOT, *programs)}
-        self.types = {name: Types(opened.btf()) for name, opened in self._objects.items()}
-        number = self.types[SNAPSHOT].enumerator(f"{cgroups.hierarchy}_hierarchy")
-        self._constants = {"hierarchy": struct.pack("<I", number)}
-        self._lost = dict.fromkeys(RINGS, 0)
-        self._sees_host = True  # /proc has the same process ids as the kernel tells
-        self._rings: list[RingReader] = []
-        self._bell: Bell | None = None
+        self.boot_id = boot_id(Path(settings.proc_root))
+        self.resumed = False
+        sizes: dict[Ring, int] = {
+            "lifecycle": settings.lifecycle_ring_bytes,
+            "activity": settings.activity_ring_bytes,
+        }
+        with ExitStack() as opened:
+            self._objects = Objects(directory, programs, cgroups.hierarchy, sizes)
+            opened.callback(self._objects.close)
+            self.types = self._objects.types
+            self._start(opened)
+            self._opened = opened.pop_all()
 
     @classmethod
     def open(
-        cls, settings: config.Kernel, cgroups: Cgroups, programs: Iterable[str], directory: Path | None = None
+        cls,
+        settings: config.Kernel,
+        cgroups: Cgroups,
+        programs: Iterable[str],
+        directory: Path | None = None,
+        keep: Path | None = None,
     ) -> "Kernel":
-        """Load and attach the BPF objects named `programs`.
+        """Load and attach the BPF objects named `programs`, or go on with the pinned ones, as `settings.persist` says.
+
+        `keep` is a directory of the agent's own on disk, for the objects of pinned programs. Without it nothing is
+        pinned whatever the settings are: a recorder works beside an agent.
 
         Raises:
-            KernelError: no BTF, no right to load, an object missing or refused.
+            KernelError: no BTF, no right to load, an object missing or refused; pins that cannot be had.
         """
         if not BTF.exists():
             raise KernelError(
@@ -87,131 +94,169 @@ class Kernel:
                 where=str(BTF),
                 hint="it needs CONFIG_DEBUG_INFO_BTF=y, Linux 5.15 or newer",
             )
-        kernel = cls(settings, cgroups, programs, directory or objects_directory())
+        return cls(settings, cgroups, programs, directory or objects_directory(), keep)
+
+    def _start(self, opened: ExitStack) -> None:
+        """The iterator first: it makes the maps and tells who we are; then the probes, which leave us out."""
+        self._persistence = self._open_pins(opened)
+        maps = self._persistence.maps() if self._persistence else {}
+        is_ours = bool(maps)
         try:
-            kernel._start()
-        except BaseException:
-            kernel.close()
-            raise
-        return kernel
+            self._objects.load_snapshot(maps)
+        finally:
+            descriptors.close_all(maps)
+        self._current = Generation(self.types, self._objects.layouts, self._objects.maps())
+        opened.callback(self._current.close)
+        self._tasks = Tasks(self._objects.snapshot, self.types, Path(self._settings.proc_root))
+        self._begin()
+        if not is_ours:
+            self._load_programs()
+        self._old = self._persistence.begin(self._objects.layouts) if self._persistence else []
+        generations = (*self._old, self._current)
+        self._by_ring = {ring.ring_id: generation.types for generation in generations for ring in generation.rings}
+        self._losses = Losses(0 if self.resumed else boot_now())
+        self._bell = Bell(self._current.reader, self._current.rings, self._settings.poll_milliseconds / 1000)
+        opened.callback(self._bell.close)
 
-    def _start(self) -> None:
-        """Load the iterator first: it tells who we are; then the probes, which leave us out."""
-        sizes = dict(zip(RINGS, (self._settings.lifecycle_ring_bytes, self._settings.activity_ring_bytes), strict=True))
-        self._constants["wake_bytes"] = struct.pack("<Q", min(_WAKE_BYTES, *(size // 4 for size in sizes.values())))
-        for ring, size in sizes.items():
-            self._objects[SNAPSHOT].set_size(ring, size)
-        self._load(SNAPSHOT)
-        self._leave_out_ourselves()
-        for ring, size in sizes.items():
-            fd = self._map(ring)
-            self._rings.append(RingReader(ring, libbpf.map_id(fd), fd, size))
-        self._bell = Bell(self._map("reader"), self._rings, self._settings.poll_milliseconds / 1000)
-        observing = [name for name in self._objects if name != SNAPSHOT]
-        for name in observing:
-            for shared in SHARED_MAPS:
-                self._objects[name].share(shared, self._map(shared))
-            self._load(name)
-        for name in observing:
-            self._objects[name].attach()
+    def _open_pins(self, opened: ExitStack) -> Persistence | None:
+        path = Path(self._settings.pin_path)
+        if not self._keep:
+            return None
+        if not self._settings.persist:
+            if path.exists():
+                log.warning("programs of an earlier agent are pinned in %s: `podwitness unload` removes them", path)
+            return None
+        objects = self._objects
+        found = Persistence(path, self._keep, self._directory, objects.identity(), objects.hooks())
+        opened.callback(found.close)
+        self.resumed = found.resumed
+        return found
 
-    def _map(self, name: str) -> int:
-        """A map that all objects share; the first one loaded made it."""
-        return self._objects[SNAPSHOT].map_fd(name)
+    def _load_programs(self) -> None:
+        objects = self._objects
+        objects.load_programs()
+        if self._persistence:
+            self._persistence.switch(objects.maps(), objects.program_fds(), objects.paths(), objects.layouts)
+        else:
+            objects.attach()
 
-    def _load(self, name: str) -> None:
-        offsets = {variable: offset for variable, (offset, _size) in self.types[name].variables(".rodata").items()}
-        known = {variable: value for variable, value in self._constants.items() if variable in offsets}
-        self._objects[name].set_constants(known, offsets)
-        self._objects[name].load()
-
-    def _leave_out_ourselves(self) -> None:
-        """Our process id on the host, which only the iterator knows, and our cgroup where that is a container's."""
-        decoder = Decoder([probes.SNAPSHOT], self.types, "")
-        records = [RawSample("lifecycle", 0, 0, record) for record in self._iterate()]
-        us = next(seen for seen in decoder.decode(records, 0, 0) if seen.facts and seen.facts["reader"] == seen.pid)
-        self._constants["agent_tgid"] = struct.pack("<I", us.pid)
-        if us.pid != os.getpid():
-            self._sees_host = False
-            log.warning("not in the host's pid namespace: processes that are here already stay unknown; use hostPID")
-        if us.facts and self._is_container(str(us.facts.get("process.linux.cgroup", "/"))):
-            self._constants["agent_cgroup"] = struct.pack("<Q", us.cgroup)
+    def _begin(self) -> None:
+        """Tell the probes who reads: our process id on the host, and our cgroup where that is a container's."""
+        us, reader = self._tasks.ourselves(), self._current.reader
+        own_cgroup = self._is_container(str((us.facts or {}).get("process.linux.cgroup", "/")))
+        reader.set("agent_tgid", 0)
+        reader.set("agent_start", us.start_time)
+        reader.set("agent_cgroup", us.cgroup if own_cgroup else 0)
+        reader.set("agent_tgid", us.pid)  # last: the others are its own by now
+        reader.set("shed", 0)
+        self.renew()
+        if own_cgroup:
             log.info("what happens in the agent's own container is not told")
 
-    def _iterate(self) -> list[bytes]:
-        """Every record of the task iterator, without its length prefix."""
-        with os.fdopen(self._objects[SNAPSHOT].iterate(), "rb") as stream:
-            data = stream.read()
-        records, at = [], 0
-        while at + _LENGTH.size <= len(data):
-            end = at + _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
-            records.append(data[at + _LENGTH.size : end])
-            at = end
-        return records
+    def renew(self) -> None:
+        """Promise to read for ten more minutes; pinned probes stop by themselves when nobody does."""
+        if self._persistence:
+            self._current.reader.set("lease_until", boot_now() + LEASE)
+
+    def shed(self, kinds: Collection[str]) -> None:
+        """Leave out these kinds of event from now on, and no others; those of the ring lifecycle come all the same."""
+        numbers = [self._objects.layouts.enumerator(f"{kind.replace('.', '_')}_kind") for kind in kinds]
+        self._current.reader.set("shed", sum(1 << number for number in set(numbers)))
 
     def snapshot(self) -> list[Seen]:
         """The processes that exist now; call after `open`, so that nothing falls between this and `read`."""
-        records = self._iterate()
-        return [
-            Seen(RawSample("lifecycle", 0, at, record), self._arguments(int.from_bytes(record[4:8], "little")))
-            for at, record in enumerate(records)
-        ]
-
-    def _arguments(self, pid: int) -> bytes | None:
-        if not self._sees_host:
-            return None
-        try:
-            with (self._proc / str(pid) / "cmdline").open("rb") as file:
-                found = file.read(_CMDLINE_BYTES)
-            # A program that writes a title over its arguments leaves a row of NULs behind it.
-            return found.rstrip(b"\0") + b"\0" if found else None
-        except OSError:
-            return None  # it has ended since
+        return self._tasks.snapshot()
 
     def offset(self) -> int:
         """Unix time minus boot time, in nanoseconds."""
         return self._clock.offset()
 
+    def types_of(self, ring_id: int) -> Mapping[str, Types]:
+        """The types of what is in a ring, by program; of programs of an earlier build they are not `types`."""
+        return self._by_ring.get(ring_id, self.types)
+
     def wait(self, *, pending: bool = False) -> bool:
         """Until something may have happened, not for long if something is `pending`; whether there is more to read."""
-        return self._bell is not None and self._bell.wait(pending=pending)
+        if any(ring.has_more() for generation in self._old for ring in generation.rings):
+            return True
+        return self._bell.wait(pending=pending)
 
     def read(self) -> list[RawSample]:
-        """What the rings hold; lifecycle before and after activity, so that no activity precedes its process."""
-        lifecycle, activity = self._rings
-        before = lifecycle.read(_READ_LIMIT)
-        happened = activity.read(_READ_LIMIT)
-        return before + lifecycle.read(_READ_LIMIT) + happened if happened else before
+        """What the rings of one generation hold: of the oldest that holds something."""
+        for generation in self._old:
+            if samples := generation.read():
+                return samples
+        return self._current.read()
 
     def rest(self) -> Iterator[list[RawSample]]:
         """Readings, until all is read that the rings hold now: a busy node never stops writing."""
-        ends = [ring.written for ring in self._rings]
-        while any(ring.cursor < end for ring, end in zip(self._rings, ends, strict=True)):
-            before = [ring.cursor for ring in self._rings]
+        rings = self._rings()
+        ends = [ring.written for ring in rings]
+        while any(ring.cursor < end for ring, end in zip(rings, ends, strict=True)):
+            before = [ring.cursor for ring in rings]
             yield self.read()
-            if before == [ring.cursor for ring in self._rings]:
+            if before == [ring.cursor for ring in rings]:
                 return  # what comes next is still in the making
 
-    def acknowledge(self) -> None:
-        """What was read is safe; the kernel may reuse the room."""
-        for ring in self._rings:
-            ring.acknowledge()
+    def _rings(self) -> list[RingReader]:
+        return [ring for generation in (*self._old, self._current) for ring in generation.rings]
+
+    def positions(self) -> dict[int, int]:
+        """Up to where each ring is read, by its id."""
+        return {ring.ring_id: ring.cursor for ring in self._rings()}
+
+    def written(self) -> dict[int, int]:
+        """Up to where each ring is written now, by its id."""
+        return {ring.ring_id: ring.written for ring in self._rings()}
+
+    @property
+    def sees_host(self) -> bool:
+        """Whether the snapshot has every process of the node: not in a pid namespace of our own."""
+        return self._tasks.sees_host
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Go on from positions that are safe already; of rings made since (or in another boot: ids repeat) none is."""
+        for ring in self._rings() if self.resumed else []:
+            if ring.ring_id in positions:
+                ring.seek(positions[ring.ring_id])
+
+    def acknowledge(self, positions: Mapping[int, int] | None = None) -> None:
+        """What was read is safe, up to `positions` (None: all of it); the kernel may reuse the room."""
+        for ring in self._rings():
+            if positions is None or ring.ring_id in positions:
+                ring.acknowledge(None if positions is None else positions[ring.ring_id])
+        if self._old and self._persistence:
+            self._old = self._persistence.forget(self._losses)
+
+    def losses(self) -> list[Lost]:
+        """What was lost since the last call; where a state was restored, since what that tells of."""
+        now = boot_now()
+        self._current.reader.set("looked", now)  # before the counters' beginnings are taken
+        return self._losses.news(self._tallies(), now)
+
+    def _tallies(self) -> Iterator[Tally]:
+        for generation in (*self._old, self._current):
+            yield from generation.tallies()
+        if self._persistence:
+            yield from self._persistence.tallies()
+        else:
+            yield from recursion(self._objects.program_fds())
+
+    def loss_state(self) -> bytes:
+        """Which losses were told; belongs on disk beside the records that tell of them, for the next agent."""
+        return self._losses.state()
+
+    def restore_losses(self, state: bytes) -> None:
+        """Do not tell again what the last agent told; without effect where its counters are gone."""
+        if self.resumed:
+            readers = [generation.reader for generation in (*self._old, self._current)]
+            self._losses.restore(state, max(reader.get("looked") for reader in readers))
 
     def lost(self) -> dict[Ring, int]:
-        """Samples that did not fit since the last call, by ring."""
-        fd = self._map("counts")
-        totals = {ring: _COUNTS.unpack(libbpf.lookup(fd, at, _COUNTS.size))[1] for at, ring in enumerate(RINGS)}
-        news = {ring: totals[ring] - self._lost[ring] for ring in RINGS}
-        self._lost = totals
-        return news
+        """Samples that did not fit since the last call, by ring; `losses` tells more."""
+        news = self.losses()
+        return {ring: sum(n.samples for n in news if (n.ring, n.reason) == (ring, "ring_full")) for ring in RINGS}
 
     def close(self) -> None:
-        """Detach the probes, unmap the rings; nothing stays in the kernel."""
-        if self._bell:
-            self._bell.close()
-            self._bell = None
-        for ring in self._rings:
-            ring.close()
-        self._rings = []
-        for opened in self._objects.values():
-            opened.close()
+        """Unmap the rings; nothing stays in the kernel but what is pinned."""
+        self._opened.close()

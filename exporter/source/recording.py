@@ -112,6 +112,10 @@ class Recording:
         """Unix time minus boot time when it was recorded."""
         return self._offset
 
+    def types_of(self, _ring_id: int) -> dict[str, Types]:
+        """Every ring of a recording is of one generation."""
+        return self.types
+
     def lines(self) -> Iterator[Line]:
         """The snapshot, then the batches. Raises RecordingError at the first line that is damaged."""
         decoder = msgspec.json.Decoder(Line)

@@ -5,7 +5,7 @@ offers it twice in a row: mapped pages count as the agent's memory. Headers are 
 loads, up to the first that is still being written, and only what lies before it is copied: copying first tears
 records. The read cursor is our own; the consumer position is only the acknowledgement, stored with one aligned
 8-byte store. Relies on x86-64's memory order: loads are not reordered with loads, nor stores with stores
-(kernel/bpf/ringbuf.c has the acquire and release these pair with).
+(kernel/bpf/ringbuf.c has the acquire and release these pair with). Positions grow for as long as the ring exists.
 """
 
 import mmap
@@ -70,9 +70,20 @@ class RingReader:
         """Up to where producers have claimed room; what lies before it may still be in the making."""
         return int(self._producer[0])
 
-    def acknowledge(self) -> None:
-        """Give everything read so far back to the kernel."""
-        self._consumer[0] = self.cursor
+    @property
+    def acknowledged(self) -> int:
+        """The consumer position: what lies before it may be overwritten."""
+        return int(self._consumer[0])
+
+    def acknowledge(self, position: int | None = None) -> None:
+        """Give what lies before `position` back to the kernel (None: all that was read); never more than was read."""
+        upto = self.cursor if position is None else min(position, self.cursor)
+        self._consumer[0] = max(upto, self._consumer[0])
+
+    def seek(self, position: int) -> None:
+        """Go on from a position that was read up to before; one that the ring does not hold any more is ignored."""
+        if self._consumer[0] <= position <= self._producer[0]:
+            self.cursor = max(self.cursor, position)
 
     def close(self) -> None:
         """Unmap; the ring itself lives as long as someone holds its file descriptor."""

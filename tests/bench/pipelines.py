@@ -1,18 +1,25 @@
 """The same events through our pipeline and through opentelemetry-sdk's own, each in a fresh process.
 
-Run as `python -m tests.bench.pipelines ours|sdk activity|lives COUNT PORT`; prints one JSON object with the CPU time
-(user and system, all threads) from the first byte of the ring to the last acknowledgement.
+Run as `python -m tests.bench.pipelines memory|halves|disk|sdk activity|lives COUNT PORT`; prints one JSON object with the
+CPU time (user and system, all threads) from the first byte of the ring to the last acknowledgement. `memory` and `disk`
+are ours without and with the spool; `halves` is `memory` in batches as small as the spool's commits make them.
 """
 
 import json
+import os
+import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from exporter import config
 from exporter.agent import Pipeline
 from exporter.enrich.cgroups import Hierarchy, Tree
 from exporter.enrich.resources import Resources
+from exporter.keeping import InMemory, Keeping, OnDisk, Positions
 from exporter.model import Event
 from exporter.source.btf import Types
 from exporter.source.rings import RingReader
@@ -21,7 +28,8 @@ from tests.bench import synthetic
 
 BUILD = Path("build")
 _OFFSET = 1_795_000_000 * 10**9
-_CHUNK = 4096
+_CHUNK = 1000  # of one reading: one commit of the spool's default settings
+_PROBES = 64  # bare writes that the disk is asked for
 QUEUE = config.Queue(max_bytes=1 << 30, shutdown_seconds=60)  # nothing may be dropped: all is to be paid for
 
 
@@ -31,8 +39,31 @@ class Source:
     def __init__(self, types: dict[str, Types]) -> None:
         self.types, self.boot_id = types, "0" * 32
 
+    def types_of(self, _ring_id: int) -> dict[str, Types]:
+        """All rings are of one build."""
+        return self.types
 
-def pipeline(port: int, ledger: Ledger) -> tuple[Pipeline, dict[str, Types]]:
+
+class Timed(OnDisk):
+    """The spool, and how long each of its commits took."""
+
+    def __init__(self, settings: config.Spool, ledger: Ledger) -> None:
+        super().__init__(settings, ledger)
+        self.wall: list[float] = []  # µs
+        self.cpu: list[float] = []  # µs, of the reader's thread
+
+    def commit(self, positions: Positions, state: Mapping[str, bytes], journal: tuple[bytes, bool]) -> Positions:
+        """One commit."""
+        began, used = time.perf_counter_ns(), time.thread_time_ns()
+        safe = super().commit(positions, state, journal)
+        self.cpu.append((time.thread_time_ns() - used) / 1000)
+        self.wall.append((time.perf_counter_ns() - began) / 1000)
+        return safe
+
+
+def pipeline(
+    port: int, ledger: Ledger, keeping: Keeping | None = None, batch: config.Batch | None = None
+) -> tuple[Pipeline, dict[str, Types]]:
     """Ours, with one OTLP/HTTP sink."""
     types = {
         "process": synthetic.process_types(),
@@ -40,7 +71,9 @@ def pipeline(port: int, ledger: Ledger) -> tuple[Pipeline, dict[str, Types]]:
         "snapshot": _snapshot_types(),
     }
     settings = config.Config(
-        sinks={"otlp": config.OtlpHttp(endpoint=f"http://127.0.0.1:{port}", queue=QUEUE)},
+        sinks={
+            "otlp": config.OtlpHttp(endpoint=f"http://127.0.0.1:{port}", queue=QUEUE, batch=batch or config.Batch())
+        },
         kubernetes=config.Kubernetes(
             mode="off",
             node_name="node-1",
@@ -53,7 +86,9 @@ def pipeline(port: int, ledger: Ledger) -> tuple[Pipeline, dict[str, Types]]:
     resources = Resources(
         {"host.name": "node-1", "os.type": "linux"}, synthetic.pods(), tree, settings.kubernetes, True
     )
-    return Pipeline(settings, Source(types), resources, ledger, where="bench", kinds=synthetic.KINDS), types  # type: ignore[arg-type]
+    source: Any = Source(types)
+    line = Pipeline(settings, source, resources, ledger, where="bench", keeping=keeping, kinds=synthetic.KINDS)
+    return line, types
 
 
 def _snapshot_types() -> Types:
@@ -72,25 +107,65 @@ def rings(scenario: str, count: int, types: dict[str, Types]) -> tuple[RingReade
     return synthetic.ring("lifecycle", synthetic.lives(types["process"], count)), None
 
 
-def ours(scenario: str, count: int, port: int) -> dict[str, float]:
-    """From ring to acknowledgement."""
+def ours(which: str, scenario: str, count: int, port: int) -> dict[str, float]:
+    """From ring to acknowledgement; with the spool on the disk that `build/` is on."""
     ledger = Ledger()
-    line, types = pipeline(port, ledger)
-    measured, before = rings(scenario, count, types)
-    if before:
-        line.process(before.read(10_000), _OFFSET, time.time_ns())
-    began = time.process_time_ns()
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        keeping = Timed(config.Spool(path=f"{folder}/spool"), ledger) if which == "disk" else InMemory(ledger)
+        batch = config.Batch(max_records=_CHUNK) if which == "halves" else config.Batch()
+        line, types = pipeline(port, ledger, keeping, batch)
+        measured, before = rings(scenario, count, types)
+        if before:
+            line.process(before.read(10_000), _OFFSET, time.time_ns())
+            line.secure({before.ring_id: before.cursor}, _state)
+        used, wall = _run(line, measured, keeping)
+        sent, offered = ledger.sent["otlp"], ledger.offered["otlp"]
+        assert sent == offered, ledger.summary()
+        assert not ledger.dropped, ledger.summary()
+        found = {"cpu_us": used, "wall_us": wall, "records": sum(ledger.seen.values())}
+        return found | _commits(keeping, Path(folder)) if isinstance(keeping, Timed) else found
+
+
+def _run(line: Pipeline, measured: RingReader, keeping: Keeping) -> tuple[float, float]:
+    """CPU and wall time, both in µs."""
+    began, at = time.process_time_ns(), time.perf_counter_ns()
     while samples := measured.read(_CHUNK):
         line.process(samples, _OFFSET, time.time_ns())
-        measured.acknowledge()
+        for position in line.secure({measured.ring_id: measured.cursor}, _state).values():
+            measured.acknowledge(position)
+    line.finish({measured.ring_id: measured.cursor}, _state)
     line.close()
-    used = time.process_time_ns() - began
-    sent, offered = ledger.sent["otlp"], ledger.offered["otlp"]
-    assert sent == offered, ledger.summary()
-    return {"cpu_us": used / 1000, "records": sum(ledger.seen.values())}
+    keeping.close()
+    return (time.process_time_ns() - began) / 1000, (time.perf_counter_ns() - at) / 1000
 
 
-def sdk(scenario: str, count: int, port: int) -> dict[str, float]:
+def _state() -> Mapping[str, bytes]:
+    """As much as `run` keeps of itself."""
+    return {"boot": b"0" * 32, "time": time.time_ns().to_bytes(8, "big"), "losses": b"\0" * 128}
+
+
+def _commits(keeping: Timed, folder: Path) -> dict[str, float]:
+    """Medians of the commits, and beside them of a bare write of as many bytes that the disk has to keep; µs."""
+    size = (folder / "spool" / "spool.db").stat().st_size // len(keeping.wall)
+    return {
+        "commit_us": statistics.median(keeping.wall),
+        "commit_cpu_us": statistics.median(keeping.cpu),
+        "write_us": _bare_write(folder / "bare", size),
+    }
+
+
+def _bare_write(path: Path, size: int) -> float:
+    took, data = [], os.urandom(size)
+    with path.open("wb", buffering=0) as file:
+        for _ in range(_PROBES):
+            began = time.perf_counter_ns()
+            file.write(data)
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter_ns() - began) / 1000)
+    return statistics.median(took)
+
+
+def sdk(_which: str, scenario: str, count: int, port: int) -> dict[str, float]:
     """The same events, decoded and enriched beforehand and not counted, through the SDK's own pipeline."""
     from opentelemetry._logs import LogRecord, SeverityNumber
     from opentelemetry.exporter.otlp.proto.http import Compression
@@ -141,5 +216,6 @@ def _enriched(scenario: str, count: int, port: int) -> list[Event]:
 
 if __name__ == "__main__":
     which, scenario, count, port = sys.argv[1:]
-    result = {"ours": ours, "sdk": sdk}[which](scenario, int(count), int(port))
+    run = sdk if which == "sdk" else ours
+    result = run(which, scenario, int(count), int(port))
     sys.stdout.write(json.dumps(result))

@@ -6,25 +6,36 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter import config
+from exporter import config, probes, resident
+from exporter.channel import check_sink
 from tests.peers.kube import ApiServer
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kustomize"
-OBJECTS: list[dict[str, Any]] = [
-    manifest
-    for name in yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    for manifest in yaml.safe_load_all((FOLDER / name).read_text())
-]
+
+
+def manifests(folder: Path) -> list[dict[str, Any]]:
+    """The objects of a kustomization, in its order."""
+    return [
+        manifest
+        for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+        for manifest in yaml.safe_load_all((folder / name).read_text())
+    ]
+
+
+OBJECTS = manifests(FOLDER)
+[UNLOAD] = manifests(FOLDER / "unload")
 COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/podwitness/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "ConfigMap": "/api/v1/namespaces/podwitness/configmaps",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/podwitness/networkpolicies",
     "DaemonSet": "/apis/apps/v1/namespaces/podwitness/daemonsets",
 }
 PODS = "/api/v1/namespaces/podwitness/pods"
 STRICT = "fieldValidation=Strict"
+MIB = 1 << 20
 
 
 def one(kind: str) -> dict[str, Any]:
@@ -79,6 +90,17 @@ def test_the_namespace_admits_the_pods_of_the_daemonset_and_an_ordinary_one_does
 
 
 @pytest.mark.peers
+def test_what_removes_the_pins_is_taken_too(installed: ApiServer) -> None:
+    template = UNLOAD["spec"]["template"]
+    pod = {"kind": "Pod", "metadata": template["metadata"] | {"name": "unload"}, "spec": template["spec"]}
+
+    installed.request("POST", f"{COLLECTIONS['DaemonSet']}?dryRun=All&{STRICT}", UNLOAD)
+    installed.request(
+        "POST", f"{PODS}?dryRun=All&{STRICT}", pod | {"spec": pod["spec"] | {"serviceAccountName": "podwitness"}}
+    )
+
+
+@pytest.mark.peers
 def test_the_agent_may_list_pods_and_nothing_else(installed: ApiServer) -> None:
     token = installed.token_of("podwitness", "podwitness")
 
@@ -88,16 +110,73 @@ def test_the_agent_may_list_pods_and_nothing_else(installed: ApiServer) -> None:
     installed.request("DELETE", PODS, token=token, expect=403)
 
 
-def test_the_settings_are_those_of_this_agent_and_its_environment_has_what_they_ask_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    [container] = one("DaemonSet")["spec"]["template"]["spec"]["containers"]
-    for variable in container["env"]:
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> config.Config:
+    """Those of the ConfigMap, with what the DaemonSet's environment has for them and nothing else."""
+    for variable in agent()["env"]:
         monkeypatch.setenv(variable["name"], f"the-{variable['name'].lower()}")
+    return config.parse(one("ConfigMap")["data"]["config.yaml"], where="config.yaml")
 
-    settings = config.parse(one("ConfigMap")["data"]["config.yaml"], where="config.yaml")
+
+def agent() -> dict[str, Any]:
+    """The container of the DaemonSet."""
+    [container] = one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def mounts(container: dict[str, Any], pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Where each volume is, and which: by path in the container."""
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    return {mount["mountPath"]: mount | volumes[mount["name"]] for mount in container["volumeMounts"]}
+
+
+def test_the_settings_are_those_of_this_agent_and_its_environment_has_what_they_ask_for(
+    settings: config.Config,
+) -> None:
+    mounted = mounts(agent(), one("DaemonSet")["spec"]["template"]["spec"])
 
     assert settings.kubernetes.node_name == "the-node_name"
-    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert settings.kernel.cgroup_root in mounted
-    assert Path(container["args"][-1]).parent.as_posix() in mounted
+    assert Path(agent()["args"][-1]).parent.as_posix() in mounted
+    for name, sink in settings.sinks.items():
+        check_sink(sink, probes.KINDS, where=name)
+
+
+def test_pins_and_spool_outlive_the_pod(settings: config.Config) -> None:
+    mounted = mounts(agent(), one("DaemonSet")["spec"]["template"]["spec"])
+
+    assert settings.kernel.persist
+    pins, spool = mounted[Path(settings.kernel.pin_path).parent.as_posix()], mounted[settings.spool.path]
+    assert pins["hostPath"]["path"] == "/sys/fs/bpf", "the host's, where the next pod finds them"
+    assert spool["hostPath"]["path"] == settings.spool.path
+    assert not any(mount.get("readOnly") for mount in (pins, spool))
+
+
+def test_the_kubelet_asks_where_the_agent_answers(settings: config.Config) -> None:
+    [port] = agent()["ports"]
+    assert settings.health
+    assert settings.health.host == "the-pod_ip"
+    assert port["containerPort"] == settings.health.port
+    for probe, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        assert agent()[probe]["httpGet"] == {"path": path, "port": port["name"]}
+
+
+def test_the_end_has_the_time_and_the_container_the_memory_that_the_settings_promise(settings: config.Config) -> None:
+    pod = one("DaemonSet")["spec"]["template"]["spec"]
+    patience = max(sink.queue.shutdown_seconds for sink in settings.sinks.values())
+    allowed = int(agent()["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
+
+    assert pod["terminationGracePeriodSeconds"] > 2 * patience
+    assert resident.ceiling(settings.memory.limit_bytes, allowed) == settings.memory.limit_bytes
+    assert allowed - settings.memory.limit_bytes >= 64 * MIB
+
+
+def test_what_removes_the_pins_looks_where_the_agent_puts_them() -> None:
+    pod = UNLOAD["spec"]["template"]["spec"]
+    [unload] = pod["initContainers"]
+    there = mounts(agent(), one("DaemonSet")["spec"]["template"]["spec"])
+    mounted = mounts(unload, pod)
+
+    assert all(there[path] == mount for path, mount in mounted.items() if "hostPath" in mount)
+    assert unload["args"] == ["unload", *agent()["args"][1:]]
+    assert unload["env"] == agent()["env"], "the settings ask for it"

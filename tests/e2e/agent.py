@@ -25,7 +25,8 @@ class Agent:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         config, self._ready = folder / "config.yaml", folder / "ready.jsonl"
         sinks = settings["sinks"] | {"ready": {"type": "file", "path": str(self._ready)}}
-        config.write_text(yaml.safe_dump(settings | {"sinks": sinks}))
+        spool = {"path": str(folder / "spool")}
+        config.write_text(yaml.safe_dump({"spool": spool} | settings | {"sinks": sinks}))
         self._stderr = (folder / "agent.log").open("w+")
         self.process = subprocess.Popen([PODWITNESS, "run", "--config", str(config)], stderr=self._stderr)
 

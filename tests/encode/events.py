@@ -10,8 +10,8 @@ from typing import Protocol
 
 from hypothesis import strategies as st
 
-from exporter.model import Attributes, Event, Field, Kind, Payload, Process, Resource, Span, Value
-from exporter.probes import KINDS
+from exporter.model import Attributes, Event, Field, Kind, Payload, Process, Resource, Span, Stream, Value
+from exporter.probes import TOLD
 
 TOUCH = Kind(
     name="test.touch",
@@ -45,7 +45,7 @@ KNOCK = Kind(
 )
 """Carries what TOUCH carries and has a value in common with it; one value of its own in the body."""
 
-ALL_KINDS = (*KINDS, TOUCH, BARE, KNOCK)
+ALL_KINDS = (*TOLD, TOUCH, BARE, KNOCK)
 
 PROCESS_ATTRIBUTES: Attributes = {
     "process.pid": 41822,
@@ -97,6 +97,18 @@ def make_event(kind: Kind, process: Process, values: tuple[Value | None, ...] = 
         process=process,
         resource=process.resource,
     )
+
+
+def make_stream(first: int = 1) -> Stream:
+    """A stream whose next record is number `first`."""
+    return Stream(sink="siem", id="5eed5eed5eed5eed", next=first)
+
+
+def make_agent_event(kind: Kind, *values: Value | None) -> Event:
+    """What the agent tells of itself: by no process, on the host."""
+    process = make_process({}, Resource({"host.name": "node-1", "k8s.node.name": "node-1"}))
+    process.trace_id = process.span_id = b""
+    return make_event(kind, process, values, uid="boot-a-0")
 
 
 def make_span(process: Process, *, failed: bool = False, parent: bytes = b"", **attributes: Value) -> Span:

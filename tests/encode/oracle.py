@@ -13,31 +13,32 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, St
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OfficialSpan
 
 from exporter.encode import body
-from exporter.model import Attributes, Event, Keep, Resource, Span, Value
+from exporter.model import SEQUENCE, Attributes, Event, Keep, Resource, Span, Stream, Value
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 
 
-def logs(events: Iterable[Event], keep: Mapping[str, Keep], version: str) -> LogsData:
-    """The events as LogsData, which has the fields of ExportLogsServiceRequest."""
+def logs(events: Iterable[Event], keep: Mapping[str, Keep], version: str, stream: Stream) -> LogsData:
+    """The events as LogsData, which has the fields of ExportLogsServiceRequest; numbered from `stream.next` on."""
     data = LogsData()
     scopes: dict[bytes, ScopeLogs] = {}
-    for event in events:
+    about = _scope(version, {"podwitness.sink": stream.sink, "podwitness.stream.id": stream.id})
+    for number, event in enumerate(events, stream.next):
         kept = keep[event.kind.name]
         resource = _resource(event.resource, kept)
         scope = scopes.get(resource.SerializeToString())
         if scope is None:
-            group = ResourceLogs(schema_url=SCHEMA, scope_logs=[ScopeLogs(scope=_scope(version), schema_url=SCHEMA)])
+            group = ResourceLogs(schema_url=SCHEMA, scope_logs=[ScopeLogs(scope=about, schema_url=SCHEMA)])
             if resource.attributes:
                 group.resource.CopyFrom(resource)
             data.resource_logs.append(group)
             scope = scopes[resource.SerializeToString()] = data.resource_logs[-1].scope_logs[0]
-        scope.log_records.append(_record(event, kept))
+        scope.log_records.append(_record(event, number, kept))
     return data
 
 
-def _record(event: Event, keep: Keep) -> LogRecord:
-    attributes = {name: value for name, value in event.attributes().items() if keep(name)}
+def _record(event: Event, number: int, keep: Keep) -> LogRecord:
+    attributes = {name: value for name, value in {**event.attributes(), SEQUENCE: number}.items() if keep(name)}
     return LogRecord(
         time_unix_nano=event.time,
         observed_time_unix_nano=event.observed,
@@ -58,7 +59,9 @@ def spans(found: Iterable[Span], attributes_of: Callable[[Span], Attributes], ke
         resource = _resource(span.resource, keep)
         scope = groups.get(resource.SerializeToString())
         if scope is None:
-            group = ResourceSpans(schema_url=SCHEMA, scope_spans=[ScopeSpans(scope=_scope(version), schema_url=SCHEMA)])
+            group = ResourceSpans(
+                schema_url=SCHEMA, scope_spans=[ScopeSpans(scope=_scope(version, {}), schema_url=SCHEMA)]
+            )
             if resource.attributes:
                 group.resource.CopyFrom(resource)
             data.resource_spans.append(group)
@@ -92,8 +95,8 @@ def _resource(resource: Resource, keep: Keep) -> OfficialResource:
     return OfficialResource(attributes=_attributes({n: v for n, v in resource.attributes.items() if keep(n)}))
 
 
-def _scope(version: str) -> InstrumentationScope:
-    return InstrumentationScope(name="podwitness", version=version)
+def _scope(version: str, attributes: Attributes) -> InstrumentationScope:
+    return InstrumentationScope(name="podwitness", version=version, attributes=_attributes(attributes))
 
 
 def _attributes(attributes: Attributes) -> list[KeyValue]:
@@ -116,5 +119,10 @@ def any_value(value: Value) -> AnyValue:
 
 
 def plain(message: Any) -> bytes:
-    """A message in one certain order of fields: equal bytes, equal messages; NaN and -0.0 too."""
+    """A message in one certain order of fields, log records' attributes too: equal bytes, equal messages; also NaN."""
+    if "resource_logs" in message.DESCRIPTOR.fields_by_name:
+        for group in message.resource_logs:
+            for scope in group.scope_logs:
+                for record in scope.log_records:
+                    record.attributes.sort(key=lambda item: item.key)
     return bytes(message.SerializeToString(deterministic=True))

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from exporter.config import Batch, FieldFilter
 from exporter.encode import body
 from exporter.encode.fluent import FluentEncoder
-from exporter.model import Event, Payload, Process, Resource
-from exporter.probes import KINDS
-from exporter.probes.resource import LABEL
+from exporter.model import Event, Kind, Payload, Process, Resource
+from exporter.probes import AGENT_KINDS, TOLD
+from exporter.probes.resource import LABEL, RESOURCE
 from exporter.shape import fields
 from tests.encode import observed
+from tests.encode.events import make_agent_event, make_stream
 
 
 def encoder(*filters: FieldFilter, **limits: int) -> FluentEncoder:
-    return FluentEncoder(KINDS, fields.compile(filters, KINDS, where=""), Batch(**limits), "podwitness")
+    return FluentEncoder(TOLD, fields.compile(filters, TOLD, where=""), Batch(**limits), "podwitness", make_stream())
 
 
 def entries(payload: Payload) -> list[tuple[msgpack.ExtType, dict[str, Any]]]:
@@ -53,6 +54,9 @@ def test_a_record_is_flat_under_opentelemetry_names_and_has_the_pod_as_fluent_bi
         "span_id": "0001020304050607",
         "message": 'exec pid=41822 ppid=1 user=0 args="/usr/bin/curl https://ebpf.io"',
         "log.record.uid": "boot-ring-1-0",
+        "podwitness.event.sequence": 1,
+        "podwitness.sink": "siem",
+        "podwitness.stream.id": "5eed5eed5eed5eed",
         "process.pid": 41822,
         "process.parent_pid": 1,
         "process.user.id": 0,
@@ -227,3 +231,19 @@ def test_a_record_larger_than_a_chunk_goes_alone(curl: Process) -> None:
 
 def _all(fluent: FluentEncoder, events: list[Event]) -> list[Payload]:
     return [*fluent.encode(events), *fluent.flush()]
+
+
+@pytest.mark.parametrize("kind", AGENT_KINDS)
+def test_what_the_agent_tells_of_itself_has_no_process_and_no_trace(kind: Kind) -> None:
+    event = make_agent_event(kind, *range(len(kind.own)))
+    found = record(event)
+    assert {name: found[name] for name in kind.own} == dict(zip(kind.own, event.values, strict=True))
+    assert not {"trace_id", "span_id", "kubernetes"} & found.keys()
+    assert not [name for name in found if name.startswith("process.")]
+
+
+def test_every_attribute_has_a_dot_in_its_name_and_none_is_both_of_a_record_and_its_resource() -> None:
+    # The canonical form of a flat record (`canonical.py`) is made of these.
+    own = {name for kind in TOLD for name in kind.attributes}
+    assert all("." in name for name in (*own, *RESOURCE))
+    assert not own & {*RESOURCE}

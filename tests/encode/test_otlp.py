@@ -15,8 +15,8 @@ from exporter.encode.fragments import Known
 from exporter.encode.otlp import LogsEncoder, SpansEncoder
 from exporter.encode.otlp_spans import FROM_PROCESS
 from exporter.encode.parts import Shared
-from exporter.model import Attributes, Event, Keep, Payload, Span, Value
-from exporter.probes.process import PROCESS_EXEC
+from exporter.model import Attributes, Event, Keep, Kind, Payload, Span, Value
+from exporter.probes import AGENT_KINDS, AGENT_STOPPED, PROCESS_EXEC
 from tests.encode import oracle
 from tests.encode.events import (
     ALL_KINDS,
@@ -25,16 +25,22 @@ from tests.encode.events import (
     PROCESS_ATTRIBUTES,
     TOUCH,
     last,
+    make_agent_event,
     make_event,
     make_process,
     make_resource,
     make_span,
+    make_stream,
     spans,
     workloads,
 )
 
 WHOLE = Batch(max_records=1_000_000, max_bytes=1 << 40)
 EVENTS_EACH = 50
+FIRST = st.sampled_from([1, 100, 16_300, (1 << 21) - 20, (1 << 28) - 20, 1 << 35, (1 << 62) - 9]) | st.integers(
+    1, 1 << 62
+)
+"""The first number of a stream: most of these grow by a byte on the way."""
 
 
 def everything(_name: str) -> bool:
@@ -45,8 +51,8 @@ def same_keep(keep: Keep) -> dict[str, Keep]:
     return {kind.name: keep for kind in ALL_KINDS}
 
 
-def encoder(keep: Keep = everything, batch: Batch = WHOLE) -> LogsEncoder:
-    return LogsEncoder(ALL_KINDS, same_keep(keep), batch, "1.2.3")
+def encoder(keep: Keep = everything, batch: Batch = WHOLE, first: int = 1) -> LogsEncoder:
+    return LogsEncoder(ALL_KINDS, same_keep(keep), batch, "1.2.3", make_stream(first))
 
 
 def parsed(payload: Payload | None) -> ExportLogsServiceRequest:
@@ -54,8 +60,8 @@ def parsed(payload: Payload | None) -> ExportLogsServiceRequest:
     return ExportLogsServiceRequest.FromString(payload.data)
 
 
-def encoded(events: Sequence[Event], keep: Keep = everything) -> ExportLogsServiceRequest:
-    logs = encoder(keep)
+def encoded(events: Sequence[Event], keep: Keep = everything, first: int = 1) -> ExportLogsServiceRequest:
+    logs = encoder(keep, first=first)
     assert list(logs.encode(events)) == []
     return parsed(last(logs))
 
@@ -72,10 +78,11 @@ def test_ten_thousand_generated_events_are_what_the_official_classes_make_of_the
     compared = 0
 
     @settings(max_examples=220, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(workloads(events=EVENTS_EACH))
-    def compare(events: list[Event]) -> None:
+    @given(workloads(events=EVENTS_EACH), FIRST)
+    def compare(events: list[Event], first: int) -> None:
         nonlocal compared
-        ours, official = encoded(events), oracle.logs(events, same_keep(everything), "1.2.3")
+        ours = encoded(events, first=first)
+        official = oracle.logs(events, same_keep(everything), "1.2.3", make_stream(first))
         assert oracle.plain(ours) == oracle.plain(official)
         compared += len(records(ours))
 
@@ -93,9 +100,9 @@ def test_whatever_is_left_out_the_rest_is_what_the_official_classes_make_of_it(
     for kind in ALL_KINDS:
         dropped = data.draw(st.sets(st.sampled_from(names)), label=kind.name)
         keep[kind.name] = lambda name, dropped=frozenset(dropped): name not in dropped  # type: ignore[misc]
-    logs = LogsEncoder(ALL_KINDS, keep, WHOLE, "")
+    logs = LogsEncoder(ALL_KINDS, keep, WHOLE, "", make_stream())
     assert list(logs.encode(events)) == []
-    assert oracle.plain(parsed(last(logs))) == oracle.plain(oracle.logs(events, keep, ""))
+    assert oracle.plain(parsed(last(logs))) == oracle.plain(oracle.logs(events, keep, "", make_stream()))
 
 
 def test_a_filtered_attribute_is_gone_from_record_body_and_resource_and_nothing_else_is() -> None:
@@ -191,12 +198,16 @@ def test_more_values_than_are_remembered_all_arrive(monkeypatch: pytest.MonkeyPa
     ]
     for start in range(0, len(events), 200):
         assert list(logs.encode(events[start : start + 200])) == []
-    assert oracle.plain(parsed(last(logs))) == oracle.plain(oracle.logs(events, same_keep(everything), "1.2.3"))
+    assert oracle.plain(parsed(last(logs))) == oracle.plain(
+        oracle.logs(events, same_keep(everything), "1.2.3", make_stream())
+    )
 
 
 def test_a_body_of_any_length_has_the_right_lengths_around_it() -> None:
     events = [make_event(KNOCK, make_process(), (n * "x", n * "y")) for n in (0, 1, 100, 127, 128, 1000, 5000, 20000)]
-    assert oracle.plain(encoded(events)) == oracle.plain(oracle.logs(events, same_keep(everything), "1.2.3"))
+    assert oracle.plain(encoded(events)) == oracle.plain(
+        oracle.logs(events, same_keep(everything), "1.2.3", make_stream())
+    )
 
 
 def test_records_of_one_resource_stand_together_though_they_come_by_turns() -> None:
@@ -208,7 +219,7 @@ def test_records_of_one_resource_stand_together_though_they_come_by_turns() -> N
 def test_kinds_that_keep_the_same_of_a_resource_share_its_bytes_and_others_do_not() -> None:
     keep = same_keep(everything) | {"bare": lambda _name: True, "test.knock": lambda name: name != "host.name"}
     process = make_process()
-    logs = LogsEncoder(ALL_KINDS, keep, WHOLE, "1")
+    logs = LogsEncoder(ALL_KINDS, keep, WHOLE, "1", make_stream())
     list(logs.encode([make_event(kind, process) for kind in (TOUCH, BARE, KNOCK)]))
     assert len({id(fragment) for fragment in process.resource.fragments.values()}) == 2
     assert [len(group.scope_logs[0].log_records) for group in parsed(last(logs)).resource_logs] == [2, 1]
@@ -319,3 +330,22 @@ def test_values_of_spans_are_cut_where_tempo_would_cut_them(value: Value, cut: C
     sent = span.attributes[0].value
     found = tuple(v.string_value for v in sent.array_value.values) if isinstance(value, tuple) else sent.string_value
     assert cut(found)
+
+
+@pytest.mark.parametrize("kind", AGENT_KINDS)
+def test_what_the_agent_tells_of_itself_has_no_process_and_no_trace(kind: Kind) -> None:
+    event = make_agent_event(kind, *range(len(kind.own)))
+    (record,) = records(encoded([event]))
+    assert values_of(record).keys() == {*kind.own, "log.record.uid", "podwitness.event.sequence"}
+    assert (record.trace_id, record.span_id) == (b"", b"")
+    assert oracle.plain(encoded([event])) == oracle.plain(
+        oracle.logs([event], same_keep(everything), "1.2.3", make_stream())
+    )
+
+
+def test_an_empty_id_is_left_out_and_not_sent_as_nothing() -> None:
+    logs = encoder(lambda _name: False)
+    list(logs.encode([make_agent_event(AGENT_STOPPED)]))
+    payload = last(logs)
+    assert payload is not None
+    assert len(payload.data) == len(parsed(payload).SerializeToString())

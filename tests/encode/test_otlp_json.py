@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from google.protobuf.json_format import ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from exporter.config import Batch
 from exporter.encode.otlp_json import LogsJsonEncoder, SpansJsonEncoder
 from exporter.encode.otlp_spans import FROM_PROCESS
-from exporter.model import Event, Keep, Payload, Span
-from exporter.probes.process import PROCESS_EXEC
+from exporter.model import Event, Keep, Kind, Payload, Span
+from exporter.probes import AGENT_KINDS, PROCESS_EXEC
 from tests.encode import oracle
 from tests.encode.events import (
     ALL_KINDS,
@@ -22,9 +23,11 @@ from tests.encode.events import (
     KNOCK,
     TOUCH,
     last,
+    make_agent_event,
     make_event,
     make_process,
     make_span,
+    make_stream,
     spans,
     workloads,
 )
@@ -49,7 +52,7 @@ def line(payload: Payload | None) -> dict[str, Any]:
 
 
 def encoded(events: list[Event], keep: dict[str, Keep] | None = None) -> dict[str, Any]:
-    logs = LogsJsonEncoder(ALL_KINDS, keep or same_keep(everything), WHOLE, "1.2.3")
+    logs = LogsJsonEncoder(ALL_KINDS, keep or same_keep(everything), WHOLE, "1.2.3", make_stream())
     assert list(logs.encode(events)) == []
     return line(last(logs))
 
@@ -80,7 +83,7 @@ def test_ten_thousand_generated_events_read_back_as_the_official_classes_would_h
     def compare(events: list[Event]) -> None:
         nonlocal compared
         ours = ParseDict(with_base64_ids(encoded(events)), LogsData())
-        assert oracle.plain(ours) == oracle.plain(oracle.logs(events, same_keep(everything), "1.2.3"))
+        assert oracle.plain(ours) == oracle.plain(oracle.logs(events, same_keep(everything), "1.2.3", make_stream()))
         compared += sum(len(group.scope_logs[0].log_records) for group in ours.resource_logs)
 
     compare()
@@ -94,7 +97,7 @@ def test_whatever_is_left_out_the_line_is_valid_and_the_rest_is_there(events: li
     dropped = data.draw(st.sets(st.sampled_from(names)))
     keep = same_keep(lambda name: name not in dropped)
     ours = ParseDict(with_base64_ids(encoded(events, keep)), LogsData())
-    assert oracle.plain(ours) == oracle.plain(oracle.logs(events, keep, "1.2.3"))
+    assert oracle.plain(ours) == oracle.plain(oracle.logs(events, keep, "1.2.3", make_stream()))
 
 
 def test_ids_are_hex_enums_are_numbers_and_64_bit_integers_are_text() -> None:
@@ -122,7 +125,9 @@ def test_a_number_beyond_int64_travels_as_its_digits() -> None:
 
 
 def test_each_batch_is_a_line_within_its_bounds() -> None:
-    logs = LogsJsonEncoder(ALL_KINDS, same_keep(everything), Batch(max_records=40, max_bytes=20_000), "1")
+    logs = LogsJsonEncoder(
+        ALL_KINDS, same_keep(everything), Batch(max_records=40, max_bytes=20_000), "1", make_stream()
+    )
     events = [make_event(KNOCK, make_process(), ("x" * (n % 700), n), uid=f"{n}") for n in range(500)]
     payloads = list(logs.encode(events))
     assert {payload.records for payload in payloads} != {40}  # both bounds are met
@@ -165,3 +170,10 @@ def test_a_failed_span_has_the_status_as_a_number() -> None:
     assert payload.signal == "traces"
     (span,) = line(payload)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert (span["status"], span["kind"], span["flags"]) == ({"code": 2}, 1, 256)
+
+
+@pytest.mark.parametrize("kind", AGENT_KINDS)
+def test_what_the_agent_tells_of_itself_has_no_process_and_no_trace(kind: Kind) -> None:
+    record = the_record(encoded([make_agent_event(kind, *range(len(kind.own)))]))
+    assert {item["key"] for item in record["attributes"]} == {*kind.own, "log.record.uid", "podwitness.event.sequence"}
+    assert not {"traceId", "spanId"} & record.keys()

@@ -7,19 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import Batch, FieldFilter
-from exporter.encode.text import SHOWN, TextEncoder
+from exporter.encode.text import TextEncoder
+from exporter.encode.text_safe import SHOWN
 from exporter.model import Event, Field, Kind, Process, Resource
-from exporter.probes import KINDS
+from exporter.probes import TOLD
 from exporter.shape import fields
 from tests.encode import observed
+from tests.encode.events import make_stream
 
 ENTITIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of characters that do something instead of showing something."""
 
 
 def encoder(*filters: FieldFilter, timestamps: bool = False, **limits: int) -> TextEncoder:
-    keep = fields.compile(filters, KINDS, where="")
-    return TextEncoder(KINDS, keep, Batch(**limits), "node-1", timestamps=timestamps)
+    keep = fields.compile(filters, TOLD, where="")
+    return TextEncoder(TOLD, keep, Batch(**limits), "node-1", make_stream(), timestamps=timestamps)
 
 
 def lines(text: TextEncoder, *events: Event) -> str:
@@ -149,7 +151,8 @@ def test_events_without_a_sign_of_their_own_show_their_values(curl: Process) -> 
         fields=(Field("path", "file.path"), Field("flags", "podwitness.file.flags"), Field("inode", "file.inode")),
         carries=(),
     )
-    text = TextEncoder([opened], {"file.open": lambda name: name != "file.inode"}, Batch(), "n", timestamps=False)
+    keep = {"file.open": lambda name: name != "file.inode"}
+    text = TextEncoder([opened], keep, Batch(), "n", make_stream(), timestamps=False)
     event = observed.event("process.fork", curl)
     event.kind, event.values = opened, ("/etc/pass wd", ("O_RDWR", "O_CREAT"), 7)
     assert lines(text, event).endswith(' "/etc/pass wd" O_RDWR,O_CREAT\n')

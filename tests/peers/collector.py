@@ -4,7 +4,7 @@ The `collector` fixture of tests/conftest.py starts one; sinks send to it, tests
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,14 +30,43 @@ class Record(NamedTuple):
         return value(self.raw.get("body", {}))
 
 
-class Collector:
-    """The Collector on free loopback ports; it keeps them over `stop` and `start`."""
+class ServerTls(NamedTuple):
+    """Files of the Collector's side: its certificate, and the CA of its clients' where it asks for theirs."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
-        self._folder = folder
+    certificate: str
+    key: str
+    client_ca: str | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """As `tls` of a receiver."""
+        found = {"cert_file": self.certificate, "key_file": self.key}
+        return found | ({"client_ca_file": self.client_ca} if self.client_ca else {})
+
+
+class Collector:
+    """The Collector on free loopback ports; it keeps them over `stop` and `start`.
+
+    Args:
+        binary: of the Collector.
+        folder: for its settings and what it got.
+        tls: of both OTLP receivers; none: without.
+        limits: settings added to each OTLP receiver: `{"grpc": {"max_recv_msg_size_mib": 1}}`.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        folder: Path,
+        *,
+        tls: ServerTls | None = None,
+        limits: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._folder, self._tls, self._limits = folder, tls, limits or {}
         http, grpc, self.fluent_port = free_port(), free_port(), free_port()
-        self.otlp_endpoint = f"http://127.0.0.1:{http}"
+        self.otlp_endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{http}"
         self.otlp_grpc_endpoint = f"127.0.0.1:{grpc}"
+        self.otlp_grpc_url = f"{'https' if tls else 'http'}://{self.otlp_grpc_endpoint}"
         config = folder / "collector.yaml"
         config.write_text(yaml.safe_dump(self._settings(http, grpc)))
         self._server = Server(
@@ -45,6 +74,8 @@ class Collector:
             folder / "collector.log",
             lambda: all(accepts(port) for port in (http, grpc, self.fluent_port)),
         )
+        self.logs_path = folder / "otlp-logs.json"
+        """OTLP JSON lines: what a user's own Collector with a file exporter would have."""
         self.start, self.stop, self.restart = self._server.start, self._server.stop, self._server.restart
 
     def logs(self) -> list[Record]:
@@ -76,7 +107,11 @@ class Collector:
             f"file/{name}": {"path": str(folder / f"{name}.json"), "append": True, "flush_interval": "10ms"}
             for name in ("otlp-logs", "otlp-traces", "fluent-logs")
         }
-        protocols = {"http": {"endpoint": f"127.0.0.1:{http}"}, "grpc": {"endpoint": f"127.0.0.1:{grpc}"}}
+        tls = {"tls": self._tls.settings} if self._tls else {}
+        protocols = {
+            name: {"endpoint": f"127.0.0.1:{port}", **tls, **self._limits.get(name, {})}
+            for name, port in (("http", http), ("grpc", grpc))
+        }
         return {
             "extensions": {"file_storage": {"directory": str(storage)}},
             "receivers": {

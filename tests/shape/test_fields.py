@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from exporter.config import FieldFilter
 from exporter.errors import ConfigError
-from exporter.model import Keep
-from exporter.probes import KINDS
+from exporter.model import SEQUENCE, Keep
+from exporter.probes import AGENT_KINDS, KINDS, TOLD
 from exporter.probes.resource import RESOURCE, TEMPLATES
 from exporter.shape import fields
 
@@ -186,3 +186,25 @@ def test_a_glob_is_refused_only_if_it_matches_nothing_we_know(glob: str) -> None
         compiled(FieldFilter(include=(glob,)))
     except ConfigError:
         assert not matches
+
+
+def test_a_list_of_fields_does_not_empty_what_the_agent_tells_of_itself_but_an_exclusion_does() -> None:
+    keep = fields.compile([FieldFilter(include=("process.pid",))], TOLD, where="")
+    assert not keep["process.exec"](SEQUENCE)
+    for kind in AGENT_KINDS:
+        assert all(map(keep[kind.name], (*kind.attributes, "host.name")))
+    keep = fields.compile([FieldFilter(exclude=("podwitness.agent.lost.sequences", "host.name"))], TOLD, where="")
+    assert not keep["agent.events_lost"]("podwitness.agent.lost.sequences")
+    assert not keep["agent.events_lost"]("host.name")
+
+
+def test_the_number_in_the_stream_can_be_left_out_by_its_name() -> None:
+    keep = fields.compile([FieldFilter(events=("process.exec",), exclude=(SEQUENCE,))], TOLD, where="")
+    assert not keep["process.exec"](SEQUENCE)
+    assert keep["process.exit"](SEQUENCE)
+
+
+def test_guesses_names_of_the_agents_own_fields_too() -> None:
+    with pytest.raises(ConfigError) as caught:
+        fields.compile([FieldFilter(exclude=("podwitness.event.sequense",))], TOLD, where="")
+    assert caught.value.hint == "did you mean podwitness.event.sequence?"

@@ -30,7 +30,16 @@ class Certificates(NamedTuple):
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
+    return _made(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def renewed(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The same of another CA: what `certificates` are replaced with."""
+    return _made(tmp_path_factory.mktemp("renewed"))
+
+
+def _made(folder: Path) -> Certificates:
     new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     _openssl(folder, f"{new} -keyout ca.key -out ca.pem -subj /CN=ca -addext keyUsage=critical,keyCertSign,cRLSign")
     names = {"server": "IP:127.0.0.1", "elsewhere": "DNS:elsewhere.example", "client": "DNS:client"}

@@ -1,55 +1,21 @@
 """Lines on disk: whole, private, rotated, and found again by whoever moves files."""
 
+import gzip
 import os
-import resource
-import signal
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload
 from exporter.sink.file import File, check_shared
-
-
-def lines(*texts: str) -> Payload:
-    return Payload("logs", "".join(f"{text}\n" for text in texts).encode(), len(texts))
+from tests.sink.files import lines, mode, no_file_longer_than, opened
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log" / "events.jsonl"
-
-
-@contextmanager
-def opened(path: Path, **changes: Any) -> Iterator[File]:
-    file = File(config.File(path=str(path), **changes))
-    yield file
-    file.close()
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """The kernel takes what fits and refuses the rest, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_payloads_are_appended_in_order(path: Path) -> None:
@@ -121,6 +87,7 @@ def test_two_settings_that_mean_one_file_are_refused(tmp_path: Path) -> None:
         f"{tmp_path}/events": f"{tmp_path}/events with sinks.a.path",
         f"{tmp_path}/link/events": f"{tmp_path}/events with sinks.a.path",
         f"{tmp_path}/events.5": f"{tmp_path}/events.5 with sinks.a.path",
+        f"{tmp_path}/events.2.gz": f"{tmp_path}/events.2.gz with sinks.a.path",
     }.items():
         with pytest.raises(ConfigError) as caught:
             check_shared({"a": first, "b": config.File(path="/b", spans_path=other)})
@@ -158,32 +125,6 @@ def test_a_path_that_can_be_no_file_stops_the_start(kind: str, path: Path, tmp_p
     where = "spans_path" if kind.startswith("spans") else "path"
     with pytest.raises(ConfigError, match=f"^{where}: .* cannot be written: "):
         File(settings)
-
-
-def test_a_full_file_makes_room_and_the_oldest_goes(path: Path) -> None:
-    with opened(path, max_bytes=4, backups=2) as file:
-        for text in "abcdefgh":
-            assert file.send(lines(text)) == Delivery("accepted")
-        file.send(lines("i"))
-    found = {one.name: one.read_text() for one in path.parent.iterdir()}
-    assert found == {"events.jsonl": "i\n", "events.jsonl.1": "g\nh\n", "events.jsonl.2": "e\nf\n"}
-
-
-def test_without_backups_the_file_begins_anew(path: Path) -> None:
-    with opened(path, max_bytes=4, backups=0) as file:
-        for text in "abc":
-            file.send(lines(text))
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
-    assert path.read_text() == "c\n"
-
-
-def test_a_payload_larger_than_a_file_may_be_is_written_whole(path: Path) -> None:
-    with opened(path, max_bytes=4) as file:
-        file.send(lines("a"))
-        file.send(lines("bigger than that"))
-        file.send(lines("c"))
-    assert (path.parent / "events.jsonl.1").read_text() == "bigger than that\n"
-    assert path.read_text() == "c\n"
 
 
 def test_a_file_that_logrotate_moved_is_begun_anew(path: Path) -> None:
@@ -231,21 +172,10 @@ def test_a_folder_nobody_can_make_is_a_retry_until_it_can(path: Path) -> None:
     assert path.read_text() == "a\n"
 
 
-@given(
-    texts=st.lists(st.text("ab", max_size=30), max_size=20),
-    max_bytes=st.integers(1, 60),
-    backups=st.integers(0, 3),
-)
-def test_files_together_hold_the_newest_lines_whole_and_in_order(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], max_bytes: int, backups: int
-) -> None:
-    path = tmp_path_factory.mktemp("rotation") / "log"
-    with opened(path, max_bytes=max_bytes, backups=backups) as file:
-        for text in texts:
-            file.send(lines(text))
-    generations = [path.with_name(f"log.{n}") for n in range(backups, 0, -1)] + [path]
-    held = [one.read_bytes().decode() for one in generations if one.exists()]
-    written = "".join(f"{text}\n" for text in texts)
-    assert written.endswith("".join(held))
-    for content in held:
-        assert len(content) <= max_bytes or content.count("\n") == 1
+def test_what_was_compressed_for_another_transport_is_readable(path: Path) -> None:
+    payload = Payload("logs", gzip.compress(b"a\nb\n"), 2, gzip=True, size=4)
+    with opened(path) as file:
+        assert not file.gzip
+        assert file.send(payload) == Delivery("accepted")
+        assert file.send(Payload("logs", b"damaged", 1, gzip=True)).outcome == "refused"
+    assert path.read_text() == "a\nb\n"

@@ -1,7 +1,8 @@
 """OTLP over HTTP against real sockets: what is sent, and what each answer means."""
 
 import gzip
-import subprocess
+import shutil
+import socket
 import threading
 import time
 from email.utils import formatdate
@@ -14,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload
-from exporter.sink.otlp_http import MAX_RESPONSE_BYTES, OtlpHttp
+from exporter.sink.otlp_http import MAX_RESPONSE_BYTES, PERHAPS_STORED, OtlpHttp
 from tests.peers.processes import free_port
 from tests.sink.conftest import Certificates
 from tests.sink.receivers import Answer, HttpReceiver
@@ -22,6 +23,7 @@ from tests.sink.test_otlp_response import partial
 
 LOGS = Payload("logs", b"log records " * 100, 100)
 SPANS = Payload("traces", b"spans " * 100, 100)
+LOGS_GZIP = Payload("logs", gzip.compress(LOGS.data), 100, gzip=True, size=LOGS.size)
 
 
 class Sink:
@@ -46,13 +48,13 @@ def answer_to(answer: Answer, payload: Payload = LOGS, **changes: Any) -> Delive
 
 def test_logs_and_spans_go_to_their_paths_as_gzip_protobuf() -> None:
     with HttpReceiver() as receiver, Sink(f"{receiver.url}/otlp", headers={"X-Scope-OrgID": "café"}) as sink:
-        assert sink.send(LOGS) == sink.send(SPANS) == Delivery("accepted")
+        assert sink.gzip
+        assert sink.send(LOGS_GZIP) == sink.send(SPANS) == Delivery("accepted")
     logs, spans = receiver.requests
     assert (logs.path, spans.path) == ("/otlp/v1/logs", "/otlp/v1/traces")
-    assert gzip.decompress(logs.body) == LOGS.data
-    assert gzip.decompress(spans.body) == SPANS.data
-    assert logs.headers["content-type"] == "application/x-protobuf"
-    assert logs.headers["content-encoding"] == "gzip"
+    assert (logs.body, logs.headers["content-encoding"]) == (LOGS_GZIP.data, "gzip")
+    assert (spans.body, "content-encoding" in spans.headers) == (SPANS.data, False), "a payload queued without gzip"
+    assert logs.headers["content-type"] == spans.headers["content-type"] == "application/x-protobuf"
     assert logs.headers["user-agent"] == "podwitness/1.2.3 OTel-OTLP-Exporter-Python/1.2.3"
     assert logs.headers["x-scope-orgid"].encode("latin-1").decode() == "café"
 
@@ -72,33 +74,49 @@ def test_the_environment_fills_what_is_not_set() -> None:
     assert {request.headers["authorization"] for request in receiver.requests} == {"Bearer x"}
 
 
-def test_without_compression_the_payload_goes_as_it_is() -> None:
+def test_without_compression_nothing_is_sent_compressed() -> None:
     with HttpReceiver() as receiver, Sink(receiver.url, compression="none") as sink:
-        sink.send(LOGS)
-    assert receiver.requests[0].body == LOGS.data
-    assert "content-encoding" not in receiver.requests[0].headers
+        assert not sink.gzip
+        sink.send(LOGS), sink.send(LOGS_GZIP)
+    for request in receiver.requests:
+        assert request.body == LOGS.data
+        assert "content-encoding" not in request.headers
 
 
-def test_the_connection_is_kept_between_requests_whatever_they_bring() -> None:
-    answers = [Answer(status) for status in (200, 204, 400, 503, 200)]
+def test_what_the_queue_has_damaged_is_refused_and_nothing_is_sent() -> None:
+    with HttpReceiver() as receiver, Sink(receiver.url, compression="none") as sink:
+        delivery = sink.send(Payload("logs", LOGS_GZIP.data[:-1], 3, gzip=True, size=100))
+    assert (delivery.outcome, receiver.requests) == ("refused", [])
+    assert "damaged" in delivery.reason
+
+
+def connections(receiver: HttpReceiver) -> int:
+    return len({request.connection for request in receiver.requests})
+
+
+def test_the_connection_is_kept_while_all_is_well_and_given_up_after_a_failure() -> None:
+    answers = [Answer(status) for status in (200, 204, 400, 413, 200, 503)]
     with HttpReceiver(*answers) as receiver, Sink(receiver.url) as sink:
         for _ in answers:
             sink.send(LOGS)
-    assert len({request.connection for request in receiver.requests}) == 1
-
-
-def test_a_retried_payload_is_the_same_bytes() -> None:
-    with HttpReceiver(Answer(503)) as receiver, Sink(receiver.url) as sink:
-        assert [sink.send(LOGS).outcome for _ in range(2)] == ["retry", "accepted"]
-    first, second = receiver.requests
-    assert first.body == second.body
-
-
-def test_no_payload_is_taken_for_the_one_before() -> None:
-    with HttpReceiver(Answer(503)) as receiver, Sink(receiver.url) as sink:
+        assert connections(receiver) == 1
         sink.send(LOGS)
-        sink.send(other := Payload("logs", b"other", 1))
-    assert gzip.decompress(receiver.requests[1].body) == other.data
+        assert connections(receiver) == 2
+
+
+def test_a_name_is_looked_up_again_for_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, look_up = list[str](), socket.getaddrinfo
+
+    def count(host: Any, *args: Any, **more: Any) -> Any:
+        asked.append(host)
+        return look_up(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", count)
+    with HttpReceiver() as receiver, Sink(f"http://localhost:{receiver.port}", reconnect_seconds=1e-9) as sink:
+        for _ in range(3):
+            assert sink.send(LOGS).outcome == "accepted"
+        assert connections(receiver) == 3
+    assert asked.count("localhost") == 3
 
 
 def test_a_partial_success_is_accepted_but_for_the_rejected() -> None:
@@ -120,7 +138,7 @@ def test_four_codes_mean_again(status: int) -> None:
     assert delivery.reason.endswith(": busy")
 
 
-@pytest.mark.parametrize("status", [201, 202, 206, 260, 304, 400, 401, 403, 404, 408, 413, 415, 500, 501, 505, 599])
+@pytest.mark.parametrize("status", [201, 202, 206, 260, 304, 401, 403, 404, 408, 415, 500, 501, 505, 599])
 def test_every_other_code_is_final(status: int) -> None:
     body = b"" if status == 304 else Status(message="ingestion blocked").SerializeToString()
     delivery = answer_to(Answer(status, body))
@@ -128,6 +146,21 @@ def test_every_other_code_is_final(status: int) -> None:
     assert delivery.reason.startswith(f"HTTP {status}")
     if body:
         assert delivery.reason.endswith(": ingestion blocked")
+
+
+def test_lokis_400_says_that_some_of_the_records_may_be_stored() -> None:
+    delivery = answer_to(Answer(400, Status(message="1 entry is too old").SerializeToString()))
+    assert delivery == Delivery("refused", f"HTTP 400 Bad Request: 1 entry is too old; {PERHAPS_STORED}")
+
+
+def test_413_means_too_large() -> None:
+    delivery = answer_to(Answer(413, b"request body too large"))
+    assert delivery == Delivery("too_large", "HTTP 413 Request Entity Too Large: request body too large")
+
+
+def test_the_collectors_way_to_say_too_large_is_understood() -> None:
+    delivery = answer_to(Answer(400, Status(message="http: request body too large").SerializeToString()))
+    assert delivery == Delivery("too_large", "HTTP 400 Bad Request: http: request body too large")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -146,11 +179,20 @@ def test_retry_after_in_seconds(text: str, delay: float) -> None:
 
 
 def test_retry_after_as_a_date() -> None:
-    later = answer_to(Answer(503, headers=(("retry-after", formatdate(time.time() + 3600, usegmt=True)),)))
+    text = formatdate(time.time() + 3600, usegmt=True)
+    later = answer_to(Answer(503, headers=(("retry-after", text),)))
     assert later.delay is not None
     assert 3000 < later.delay <= 3600
     past = answer_to(Answer(503, headers=(("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),)))
     assert past.delay == 0.0
+
+
+def test_a_date_counts_from_the_receivers_clock() -> None:
+    written = (
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n"
+        b"date: Wed, 21 Oct 2015 07:28:00 GMT\r\nretry-after: Wed, 21 Oct 2015 07:30:00 GMT\r\n\r\n"
+    )
+    assert answer_to(Answer(written=written)).delay == 120.0
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1.5", "²", "Wed, 99 Oct 2015 07:28:00 GMT", "inf", ""])
@@ -195,7 +237,15 @@ def test_an_answer_that_breaks_off_or_is_no_http_is_a_retry(written: bytes) -> N
 
 def test_an_error_stays_final_when_its_text_breaks_off() -> None:
     written = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\nhalf"
-    assert answer_to(Answer(written=written)) == Delivery("refused", "HTTP 400 Bad Request")
+    assert answer_to(Answer(written=written)) == Delivery("refused", f"HTTP 400 Bad Request; {PERHAPS_STORED}")
+
+
+def test_a_connection_reset_in_the_middle_of_the_request_is_a_retry() -> None:
+    large = Payload("logs", bytes(8 * 1024 * 1024), 1)
+    with HttpReceiver(Answer(cut=True)) as receiver, Sink(receiver.url) as sink:
+        assert sink.send(large).outcome == "retry"
+        assert sink.send(large).outcome == "accepted"
+    assert [len(request.body) for request in receiver.requests] == [large.size]
 
 
 def test_a_receiver_that_hangs_is_a_retry() -> None:
@@ -215,7 +265,7 @@ def test_an_answer_in_drops_ends_with_the_timeout() -> None:
 def test_an_endless_answer_is_not_read_to_its_end() -> None:
     body = bytes(MAX_RESPONSE_BYTES + 1)
     with HttpReceiver(Answer(400, body), Answer(200, body)) as receiver, Sink(receiver.url) as sink:
-        assert sink.send(LOGS) == Delivery("refused", "HTTP 400 Bad Request")
+        assert sink.send(LOGS) == Delivery("refused", f"HTTP 400 Bad Request; {PERHAPS_STORED}")
         delivery = sink.send(LOGS)
         assert (delivery.outcome, delivery.rejected) == ("accepted", 0)
         assert "no OTLP response" in delivery.reason
@@ -232,7 +282,7 @@ def test_a_receiver_that_restarts_gets_the_payload_on_a_new_connection() -> None
 def test_tls_with_a_ca_of_our_own(certificates: Certificates) -> None:
     with (
         HttpReceiver(tls=certificates.server()) as receiver,
-        Sink(receiver.url, certificate=certificates.ca) as sink,
+        Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink,
     ):
         assert sink.send(LOGS) == Delivery("accepted")
 
@@ -244,8 +294,8 @@ def test_tls_with_a_ca_of_our_own(certificates: Certificates) -> None:
 def test_a_certificate_that_cannot_be_trusted_is_a_retry_that_says_why(
     certificates: Certificates, server: str, trusted: bool, says: str
 ) -> None:
-    ca = certificates.ca if trusted else None
-    with HttpReceiver(tls=certificates.server(server)) as receiver, Sink(receiver.url, certificate=ca) as sink:
+    files = config.Tls(ca_file=certificates.ca if trusted else None)
+    with HttpReceiver(tls=certificates.server(server)) as receiver, Sink(receiver.url, tls=files) as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert delivery.reason.startswith("no answer: TLS: the receiver's certificate is not trusted: ")
@@ -255,10 +305,11 @@ def test_a_certificate_that_cannot_be_trusted_is_a_retry_that_says_why(
 
 def test_a_receiver_can_ask_for_a_certificate_of_ours(certificates: Certificates) -> None:
     certificate, key = certificates.of("client")
+    files = config.Tls(ca_file=certificates.ca, certificate_file=certificate, key_file=key)
     with HttpReceiver(tls=certificates.server(ask_client=True)) as receiver:
-        with Sink(receiver.url, certificate=certificates.ca) as sink:
+        with Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink:
             assert sink.send(LOGS).outcome == "retry"
-        with Sink(receiver.url, certificate=certificates.ca, client_certificate=certificate, client_key=key) as sink:
+        with Sink(receiver.url, tls=files) as sink:
             assert sink.send(LOGS).outcome == "accepted"
     assert len(receiver.requests) == 1
 
@@ -272,34 +323,57 @@ def test_plain_http_at_a_tls_port_and_the_other_way_round(certificates: Certific
     assert delivery.reason.startswith("no answer: TLS: ")
 
 
-def test_certificates_that_cannot_be_read_stop_the_start(certificates: Certificates, tmp_path: Path) -> None:
-    no_pem = tmp_path / "no.pem"
-    no_pem.write_text("not a certificate")
-    certificate, key = certificates.of("client")
-    wrongs: tuple[dict[str, Any], ...] = (
-        {"certificate": str(tmp_path / "missing.pem")},
-        {"certificate": str(no_pem)},
-        {"client_key": key},
-        {"client_certificate": str(tmp_path / "missing.pem"), "client_key": key},
-        {"client_certificate": certificate, "client_key": certificates.of("server")[1]},
-    )
-    for wrong in wrongs:
-        with pytest.raises(ConfigError, match="certificate"):
-            OtlpHttp(config.OtlpHttp(endpoint="https://collector", **wrong), environ={}, version="0")
+def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
+    files = config.Tls(ca_file=str(tmp_path / "missing.pem"))
+    with pytest.raises(ConfigError, match=r"^tls\.ca_file: "):
+        OtlpHttp(config.OtlpHttp(endpoint="https://collector", tls=files), environ={}, version="0")
 
 
-def test_an_encrypted_key_stops_the_start_and_asks_nobody(certificates: Certificates, tmp_path: Path) -> None:
-    certificate, key = certificates.of("client")
-    encrypted = tmp_path / "encrypted.key"
-    command = f"openssl pkey -in {key} -out {encrypted} -aes256 -passout pass:hunter2"
-    subprocess.run(command.split(), check=True, capture_output=True)
-    settings = config.OtlpHttp(endpoint="https://collector", client_certificate=certificate, client_key=str(encrypted))
-    with pytest.raises(ConfigError, match=r"encrypted\.key"):
-        OtlpHttp(settings, environ={}, version="0")
+def test_the_name_in_the_certificate_can_be_another(certificates: Certificates) -> None:
+    files = config.Tls(ca_file=certificates.ca, server_name="elsewhere.example")
+    with HttpReceiver(tls=certificates.server("elsewhere")) as receiver, Sink(receiver.url, tls=files) as sink:
+        assert sink.send(LOGS).outcome == "accepted"
+    with HttpReceiver(tls=certificates.server()) as receiver, Sink(receiver.url, tls=files) as sink:
+        assert sink.send(LOGS).outcome == "retry", "and is still verified"
+
+
+def test_a_new_ca_is_used_for_a_new_connection(
+    certificates: Certificates, renewed: Certificates, tmp_path: Path
+) -> None:
+    port, ca = free_port(), tmp_path / "ca.crt"
+    shutil.copy(certificates.ca, ca)
+    with Sink(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=str(ca))) as sink:
+        with HttpReceiver(port=port, tls=certificates.server()) as receiver:
+            assert sink.send(LOGS).outcome == "accepted"
+            shutil.copy(renewed.ca, ca)
+            assert sink.send(LOGS).outcome == "retry", "the old receiver is not trusted any more"
+        assert len(receiver.requests) == 1
+        with HttpReceiver(port=port, tls=renewed.server()):
+            assert sink.send(LOGS).outcome == "accepted"
+
+
+def test_our_own_new_certificate_is_shown_to_the_receiver(
+    certificates: Certificates, renewed: Certificates, tmp_path: Path
+) -> None:
+    own = [str(tmp_path / name) for name in ("tls.crt", "tls.key")]
+    files = config.Tls(ca_file=certificates.ca, certificate_file=own[0], key_file=own[1])
+
+    def install(issued: Certificates) -> None:
+        for source, target in zip(issued.of("client"), own, strict=True):
+            shutil.copy(source, target)
+
+    install(renewed)
+    with (
+        HttpReceiver(tls=certificates.server(ask_client=True)) as receiver,
+        Sink(receiver.url, tls=files) as sink,
+    ):
+        assert sink.send(LOGS).outcome == "retry", "nobody the receiver knows"
+        install(certificates)
+        assert sink.send(LOGS).outcome == "accepted"
 
 
 def test_certificates_play_no_part_without_tls(tmp_path: Path) -> None:
-    with HttpReceiver() as receiver, Sink(receiver.url, certificate=str(tmp_path / "missing.pem")) as sink:
+    with HttpReceiver() as receiver, Sink(receiver.url, tls=config.Tls(ca_file=str(tmp_path / "missing.pem"))) as sink:
         assert sink.send(LOGS).outcome == "accepted"
 
 

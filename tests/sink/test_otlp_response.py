@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter.model import Delivery, Signal
-from exporter.sink.otlp_response import ALL_ACCEPTED, accepted, message, printable
+from exporter.sink.otlp_response import ALL_ACCEPTED, accepted, message, printable, retry_delay
 
 PROTOBUF = "application/x-protobuf"
 
@@ -100,3 +101,25 @@ def test_no_body_can_break_the_log(body: bytes) -> None:
 def test_every_partial_success_is_read(signal: Signal, rejected: int, text: str) -> None:
     delivery = accepted(signal, partial(signal, rejected, text), PROTOBUF)
     assert (delivery.outcome, delivery.rejected) == ("accepted", max(rejected, 0))
+
+
+@given(st.integers(-(10**10), 10**10), st.integers(0, 999_999_999))
+def test_a_retry_delay_is_in_seconds_and_never_negative(seconds: int, nanos: int) -> None:
+    info, status = RetryInfo(), Status()
+    info.retry_delay.seconds, info.retry_delay.nanos = seconds, nanos
+    status.details.add().Pack(DebugInfo(detail="first"))
+    assert retry_delay(status.SerializeToString()) is None
+    status.details.add().Pack(info)
+    assert retry_delay(status.SerializeToString()) == max(0.0, seconds + nanos / 1e9)
+
+
+def test_a_retry_info_without_a_delay_means_at_once() -> None:
+    status = Status()
+    status.details.add().Pack(RetryInfo())
+    assert retry_delay(status.SerializeToString()) == 0.0
+
+
+@given(st.binary())
+def test_no_status_can_break_the_sink(details: bytes) -> None:
+    delay = retry_delay(details)
+    assert delay is None or delay >= 0.0

@@ -1,6 +1,7 @@
 """Samples taken apart: the bytes of a struct, its strings, and what their typedefs mean."""
 
 import struct
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 from exporter import probes
 from exporter.errors import KernelError
-from exporter.model import RawSample
+from exporter.model import Field, Kind, RawSample
 from exporter.source import libbpf
 from exporter.source.btf import Types
-from exporter.source.decode import Decoder, arguments
+from exporter.source.decode import Decoder, Decoders, arguments
 from exporter.source.programs import objects_directory
 
 
@@ -104,3 +105,50 @@ def test_capabilities_are_words_and_what_has_no_word_yet_is_a_number() -> None:
     assert capabilities(1 << 21 | 1 << 0) == ("CAP_CHOWN", "CAP_SYS_ADMIN")
     assert capabilities(1 << 45) == ("45",)
     assert capabilities(0) == ()
+
+
+NEWER = (
+    Kind(
+        name="process.exit",
+        program="process",
+        fields=(Field("code", "code"), Field("not_yet", "not.yet"), Field("signal", "signal")),
+    ),
+    Kind(name="process.rename", program="process"),
+    Kind(name="file.open", program="file", ring="activity"),
+)
+
+
+def test_what_an_earlier_build_does_not_tell_is_none_and_its_other_members_keep_their_places() -> None:
+    (event,) = Decoder(NEWER, {"process": TYPES}, "b007", strict=False).decode([exit_sample(3, 9, 0)], 0, 0)
+    assert event.values == (3, None, "SIGKILL")
+
+
+@pytest.mark.parametrize("kind", NEWER, ids=lambda kind: kind.name)
+def test_of_our_own_build_the_same_is_an_error(kind: Kind) -> None:
+    with pytest.raises(KernelError):
+        Decoder([kind], {"process": TYPES}, "b007")
+
+
+def test_a_string_that_no_declaration_names_only_takes_its_place() -> None:
+    without = Kind(name="process.exec", program="process", fields=(Field("args", "args", "table"),))
+    sample = exec_sample((b"/bin/true", b"/home", b"/pod", b"true\0-x\0"))
+    (event,) = Decoder([without], {"process": TYPES}, "b007").decode([sample], 0, 0)
+    assert event.facts == {"args": ("true", "-x"), "args_whole": 2}
+
+
+class TwoGenerations:
+    """A source with a ring of an earlier build, 7, whose types are another object's."""
+
+    def __init__(self) -> None:
+        self.boot_id, self.types = "b007", {"process": TYPES}
+
+    def types_of(self, ring_id: int) -> Mapping[str, Types]:
+        return {"process": process_types()} if ring_id == 7 else self.types
+
+
+def test_each_ring_is_read_by_the_types_of_those_who_wrote_it() -> None:
+    kinds = [probes.PROCESS_EXIT]
+    decoders = Decoders(kinds, TwoGenerations())
+    old, new = exit_sample(1, 0, 0)._replace(ring_id=7), exit_sample(2, 0, 0)
+    assert [event.values[0] for sample in (old, new, old) for event in decoders.decode([sample], 0, 0)] == [1, 2, 1]
+    assert decoders.decode([], 0, 0) == []

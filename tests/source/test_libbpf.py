@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import KernelError
-from exporter.source import libbpf
+from exporter.source import descriptors
 from exporter.source.libbpf import Object
 from exporter.source.programs import objects_directory
 
@@ -84,13 +84,13 @@ def test_an_error_does_not_tell_the_story_of_the_one_before() -> None:
     with pytest.raises(KernelError):
         Object(Path("/bin/true"))
     with pytest.raises(KernelError) as caught:
-        libbpf.lookup(-1, 0, 8)
+        descriptors.lookup(-1, 0, 8)
     assert str(caught.value) == "map fd -1: bpf_map_lookup_elem: Bad file descriptor"
 
 
 def test_what_is_no_map_has_no_id() -> None:
-    with pytest.raises(KernelError, match="map fd -1: bpf_obj_get_info_by_fd"):
-        libbpf.map_id(-1)
+    with pytest.raises(KernelError, match="fd -1: bpf_obj_get_info_by_fd"):
+        descriptors.map_id(-1)
 
 
 @pytest.mark.kernel

@@ -122,6 +122,33 @@ def test_room_is_given_back_only_when_the_samples_are_safe(memory: Memory, reade
     assert memory.consumer == memory.producer
 
 
+def test_what_is_acknowledged_neither_goes_back_nor_beyond_what_was_read(memory: Memory, reader: RingReader) -> None:
+    places = [memory.write(b"%d" % number) for number in range(4)]
+    reader.read(3)
+    reader.acknowledge(places[2])
+    assert reader.acknowledged == memory.consumer == places[2]
+    reader.acknowledge(places[1])
+    assert memory.consumer == places[2]
+    reader.acknowledge(memory.producer)
+    assert memory.consumer == places[3]
+
+
+def test_a_reader_goes_on_from_a_position_of_the_ring_and_from_no_other(memory: Memory, reader: RingReader) -> None:
+    places = [memory.write(b"%d" % number) for number in range(4)]
+    reader.read(2)
+    reader.acknowledge()
+    reader.seek(places[1])  # given back to the kernel since
+    reader.seek(memory.producer + 8)  # not written yet
+    assert [sample.data for sample in reader.read(1)] == [b"2"]
+    reader.seek(places[2])  # safe, and read further since
+    assert [sample.data for sample in reader.read(1)] == [b"3"]
+    memory.write(b"4")
+    again = RingReader("lifecycle", 0x1F, memory.fd, memory.size)
+    again.seek(places[3])
+    assert [sample.data for sample in again.read(9)] == [b"3", b"4"]
+    again.close()
+
+
 def test_the_next_reader_goes_on_where_the_last_one_acknowledged(memory: Memory, reader: RingReader) -> None:
     memory.write(b"acknowledged")
     reader.read(10)

@@ -1,0 +1,117 @@
+"""What the agent does once a second besides reading: its own account, its lease, its health and its memory.
+
+`run` calls `look` each time its loop comes round; it costs nothing until a second has passed.
+"""
+
+import gc
+import time
+from functools import partial
+
+from exporter import probes
+from exporter.agent import Pipeline
+from exporter.config import Config
+from exporter.enrich.processes import ProcessTable
+from exporter.model import Loss
+from exporter.notify import Notifier
+from exporter.pressure import Pressure, Step, dispensable, ladder
+from exporter.resident import ceiling, cgroup_limit, give_back, resident
+from exporter.source.programs import Kernel
+from exporter.telemetry import ALL_SINKS, log
+from exporter.vitals import Vitals
+
+_SECOND = 1.0
+_DISPENSABLE = dispensable(probes.KINDS)
+_SHORT = 256
+"""Bytes of arguments kept of each process while memory is short."""
+
+
+class Duties:
+    """The duties of one run of the agent."""
+
+    def __init__(self, config: Config, kernel: Kernel, pipeline: Pipeline, vitals: Vitals, notifier: Notifier) -> None:
+        self._kernel, self._pipeline = kernel, pipeline
+        self._vitals, self._notifier = vitals, notifier
+        self._sinks = tuple(config.sinks.values())
+        self._left_out: set[str] = set()
+        limit = ceiling(config.memory.limit_bytes, cgroup_limit())
+        if limit < config.memory.limit_bytes:
+            log.warning(
+                "memory: %d MiB, not the %d of the settings: the cgroup allows no more",
+                limit >> 20,
+                config.memory.limit_bytes >> 20,
+            )
+        measure = partial(resident, limit // 2)
+        self._pressure = Pressure(limit, self._steps(), measure=measure, relieve=give_back)
+        self._looked = 0.0
+        self._failing = ""
+
+    def look(self, *, now: bool = False) -> None:
+        """Do what is due; `now`: all of it."""
+        at = time.monotonic()
+        self._vitals.beat(at)
+        self._notifier.look(self._vitals, at)  # has a rhythm of its own: a watchdog can be short
+        if not now and at - self._looked < _SECOND:
+            return
+        self._looked = at
+        self._kernel.renew()
+        self._count_losses()
+        for change in self._pressure.look(at):
+            self._tell(change.step, change.state, change.memory, change.limit)
+        self._tell_trouble()
+
+    def stop(self) -> None:
+        """The loop has ended as it should; what is left is read and sent."""
+        self._vitals.stop()
+        self._notifier.stopping(max(sink.queue.shutdown_seconds for sink in self._sinks))
+
+    def _count_losses(self) -> None:
+        offset, ledger = self._kernel.offset(), self._pipeline.ledger
+        news = self._kernel.losses()
+        for lost in news:
+            ledger.lose(lost.ring, lost.samples)
+            stage = f"ring {lost.ring}"
+            ledger.lack(Loss(ALL_SINKS, stage, lost.reason, lost.samples, lost.since + offset, lost.until + offset))
+        if news:  # at once: the next commit says that they are told
+            self._pipeline.tell_losses()
+
+    def _tell_trouble(self) -> None:
+        """A disk that fails is a step of its own: the agent goes on in memory, and says so."""
+        failing = self._pipeline.failing
+        if bool(failing) != bool(self._failing):
+            if failing:
+                log.warning("spool: %s; events wait in memory and in the rings until it works again", failing)
+            self._tell("spool", "begun" if failing else "undone", self._pressure.memory, self._pressure.limit)
+        self._failing = failing
+
+    def _tell(self, step: str, state: str, memory: int, limit: int) -> None:
+        log.warning("degradation %s: %s (memory %d of %d MiB)", state, step, memory >> 20, limit >> 20)
+        self._pipeline.ledger.note(f"degradation.{step}.{state}")
+        self._pipeline.tell([self._pipeline.own.degraded(step, state, memory, limit)])
+
+    def _steps(self) -> list[Step]:
+        """What the agent can do less of, the least painful first."""
+        table, pipeline = self._pipeline.table, self._pipeline
+        return ladder(
+            caches=(partial(_clear, table), _nothing),
+            activity=[(kind, (partial(self._shed, kind), partial(self._admit, kind))) for kind in _DISPENSABLE],
+            arguments=(partial(table.shorten, _SHORT), partial(table.shorten, None)),
+            queues=(partial(pipeline.squeeze, 0.1), partial(pipeline.squeeze, 1.0)),
+            processes=(partial(table.bound, 0.1), partial(table.bound, 1.0)),
+        )
+
+    def _shed(self, kind: str) -> None:
+        self._left_out.add(kind)
+        self._kernel.shed(self._left_out)
+
+    def _admit(self, kind: str) -> None:
+        self._left_out.discard(kind)
+        self._kernel.shed(self._left_out)
+
+
+def _clear(table: ProcessTable) -> None:
+    table.clear_fragments()
+    gc.collect()
+
+
+def _nothing() -> None:
+    """A cache fills by itself."""

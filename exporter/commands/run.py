@@ -1,0 +1,151 @@
+"""`run`: from the kernel through the pipeline, until told to stop.
+
+It goes on where the agent before it stopped: in the rings, where they were kept, in the sinks' streams and in what it
+knew of the processes.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from exporter import __version__
+from exporter.agent import Pipeline
+from exporter.commands.duties import Duties
+from exporter.commands.node import Node, hierarchy, open_kernel
+from exporter.config import Config
+from exporter.enrich.host import node_name
+from exporter.health import serve
+from exporter.keeping import Keeping, open_keeping
+from exporter.model import Loss
+from exporter.notify import Notifier
+from exporter.source.programs import Kernel
+from exporter.telemetry import ALL_SINKS, Ledger, export_metrics, log, log_to_fluentd
+from exporter.vitals import Vitals
+
+_BOOT, _TIME, _LOSSES = "boot", "time", "losses"  # what the spool keeps of a run
+
+
+def run(config: Config, stop: threading.Event, *, where: str, duration: float | None = None) -> Ledger:
+    """Watch this node until `stop` is set or `duration` seconds have passed; then drain, send, and return the counts.
+
+    It also ends where no sink has a reader any more: `podwitness run | head`.
+
+    Raises PodwitnessError for what makes a start impossible; after the start, nothing ends it but `stop`.
+    """
+    ledger = Ledger()
+    with ExitStack() as stack:
+        if config.telemetry.log_fluentd:
+            fluentd = config.telemetry.log_fluentd
+            stack.callback(log_to_fluentd(fluentd.host, fluentd.port))
+        vitals, notifier = Vitals(), Notifier.from_environment(os.environ)
+        stack.callback(notifier.close)
+        if config.health:
+            stack.callback(serve(config.health, vitals, where=where))
+        tree = hierarchy(config)
+        node = Node(config, ledger, tree)
+        stack.callback(node.close)
+        keeping = open_keeping(config.spool, ledger)
+        stack.callback(keeping.close)
+        kernel = open_kernel(config, tree, Path(config.spool.path) / "objects")
+        stack.callback(kernel.close)
+        if config.telemetry.metrics_endpoint:
+            stack.callback(_metrics(config, ledger))  # ends after the sinks: the last numbers are the whole account
+        pipeline = Pipeline(config, kernel, node.resources, ledger, where=where, keeping=keeping)
+        stack.callback(pipeline.close)
+        _resume(kernel, pipeline, keeping)
+        node.start()
+        vitals.require({name: partial(pipeline.working, name) for name, sink in config.sinks.items() if sink.required})
+        vitals.attach()
+        duties = Duties(config, kernel, pipeline, vitals, notifier)
+        _Run(kernel, pipeline, duties).follow(stop, duration)
+    return ledger
+
+
+def _resume(kernel: Kernel, pipeline: Pipeline, keeping: Keeping) -> None:
+    """Go on where the last agent stopped, and say what nobody saw in between."""
+    state = keeping.state
+    if not state:
+        return
+    same_boot = state.get(_BOOT) == kernel.boot_id.encode()
+    if same_boot:
+        pipeline.table.restore(keeping.journal)
+        if any(kernel.positions().get(ring, 0) > position for ring, position in keeping.positions.items()):
+            keeping.renumber()
+        kernel.seek(keeping.positions)
+        kernel.restore_losses(state.get(_LOSSES, b""))
+    if not kernel.resumed:
+        since = int.from_bytes(state.get(_TIME, b""), "big")
+        reason = "not_observed" if same_boot else "reboot"
+        pipeline.ledger.lack(Loss(ALL_SINKS, "kernel", reason, None, since, time.time_ns()))
+
+
+class _Run:
+    """One run of the agent, from its first reading to its last."""
+
+    def __init__(self, kernel: Kernel, pipeline: Pipeline, duties: Duties) -> None:
+        self._kernel, self._pipeline, self._duties = kernel, pipeline, duties
+
+    def follow(self, stop: threading.Event, duration: float | None) -> None:
+        """Read until told to stop, then what is in the rings at that moment."""
+        kernel, pipeline = self._kernel, self._pipeline
+        end = time.monotonic() + duration if duration else None
+        seen = kernel.snapshot()
+        written = kernel.written()
+        alive = pipeline.seed(seen, kernel.offset(), time.time_ns())
+        log.info("watching %d processes and what they start; sinks: %s", len(seen), ", ".join(pipeline.sinks))
+        pipeline.tell([pipeline.own.started(__version__, resumed=kernel.resumed)])
+        behind = True
+        while not (stop.is_set() or pipeline.ledger.deserted) and (end is None or time.monotonic() < end):
+            self._turn()
+            if behind and _reached(kernel.positions(), written):  # all is read that happened while no agent ran
+                behind = False
+                pipeline.table.settle(alive if kernel.sees_host else None)
+        self._finish()
+
+    def _turn(self) -> None:
+        """One reading. Most find nothing on a quiet node, and must cost nothing."""
+        kernel, pipeline = self._kernel, self._pipeline
+        pending = pipeline.pending
+        if (kernel.wait(pending=pending) or pending) and not pipeline.crowded:
+            pipeline.process(kernel.read(), kernel.offset(), time.time_ns())
+        kernel.acknowledge(pipeline.secure(kernel.positions(), self._state))
+        self._duties.look()
+
+    def _finish(self) -> None:
+        """What the rings hold now, then the last record of the streams."""
+        kernel, pipeline = self._kernel, self._pipeline
+        self._duties.stop()
+        for samples in kernel.rest():
+            pipeline.process(samples, kernel.offset(), time.time_ns())
+        self._duties.look(now=True)
+        pipeline.tell_losses()
+        pipeline.tell([pipeline.own.stopped()])
+        kernel.acknowledge(pipeline.finish(kernel.positions(), self._state))
+
+    def _state(self) -> Mapping[str, bytes]:
+        """What the next agent must know besides the streams."""
+        kernel = self._kernel
+        return {
+            _BOOT: kernel.boot_id.encode(),
+            _TIME: time.time_ns().to_bytes(8, "big"),
+            _LOSSES: kernel.loss_state(),
+        }
+
+
+def _reached(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    return all(positions.get(ring, end) >= end for ring, end in ends.items())
+
+
+def _metrics(config: Config, ledger: Ledger) -> Callable[[], None]:
+    settings = config.telemetry
+    attributes = {"k8s.node.name": node_name(config.kubernetes)}
+    return export_metrics(
+        ledger,
+        endpoint=settings.metrics_endpoint or "",
+        interval=settings.metrics_interval_seconds,
+        resource=attributes,
+    )

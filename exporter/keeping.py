@@ -1,0 +1,173 @@
+"""Where what has been read is kept until the receivers have it: in memory, or safe on disk.
+
+The pipeline asks for each sink's queue and stream at start, and after each reading what the kernel may forget. In
+memory that is everything at once. On disk it is what one transaction of the spool holds: the payloads, up to where they
+were read, the numbers that come next and what is known of the processes.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from exporter import config
+from exporter.model import Stream
+from exporter.sink.queue import MemoryQueue, Queue
+from exporter.sink.spool import Commit, Spool
+from exporter.sink.transports import wire
+from exporter.telemetry import Ledger, log
+
+Positions = Mapping[int, int]
+"""Up to where each ring was read, by the ring's id."""
+
+_IDLE_SECONDS = 1.0  # between two commits where nothing was read: what was delivered leaves the disk
+_STREAM = "stream."
+
+
+def _new_stream(sink: str) -> Stream:
+    return Stream(sink, secrets.token_hex(8))
+
+
+class InMemory:
+    """Nothing is written; what waits for a receiver is lost with the agent."""
+
+    pending = False
+    crowded = False
+    failing = ""
+    wants_checkpoint = False
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.positions: Positions = {}
+        self.state: Mapping[str, bytes] = {}
+        self.journal: Sequence[bytes] = ()
+
+    def place(self, name: str, settings: config.Sink) -> tuple[Queue, Stream]:
+        """The sink's queue and the stream of its records."""
+        return MemoryQueue(name, settings.queue, self._ledger), _new_stream(name)
+
+    def opened(self) -> None:
+        """All sinks have their place."""
+
+    def took(self, events: int, now: float) -> None:
+        """So many were read at `now`."""
+
+    def due(self, now: float) -> bool:
+        """There is nothing to commit to."""
+        return False
+
+    def tell(self) -> None:
+        """What was lost is about to be told."""
+
+    def waits(self, positions: Positions) -> Positions:
+        """What the kernel may forget without a commit: all of it."""
+        return positions
+
+    def commit(self, positions: Positions, state: Mapping[str, bytes], journal: tuple[bytes, bool]) -> Positions:
+        """There is nothing to commit to."""
+        return positions
+
+    def renumber(self) -> None:
+        """Its streams are always new."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class OnDisk:
+    """The spool, and when to commit to it."""
+
+    def __init__(self, settings: config.Spool, ledger: Ledger) -> None:
+        """Raises ConfigError for a key or a directory that cannot be used."""
+        self._settings, self._ledger = settings, ledger
+        self._spool = Spool.open(settings, ledger)
+        self.positions: Positions = dict(self._spool.positions)
+        self.state: Mapping[str, bytes] = dict(self._spool.state)
+        self.journal: Sequence[bytes] = list(self._spool.journal)
+        self._streams: dict[str, Stream] = {}
+        self._unsafe = 0  # events read since the last commit
+        self._since = self._last = 0.0  # monotonic: when the first of them was read; the last commit
+
+    def place(self, name: str, settings: config.Sink) -> tuple[Queue, Stream]:
+        """The sink's queue and the stream of its records, as the last agent left them."""
+        stored = self.state.get(_STREAM + name)
+        stream = msgspec.msgpack.decode(stored, type=Stream) if stored else _new_stream(name)
+        self._streams[name] = stream
+        queue = self._spool.queue(name, wire(settings), settings.queue)
+        self._ledger.offer(name, queue.left)  # by the agent before
+        return queue, stream
+
+    def opened(self) -> None:
+        """All sinks have their place; what waits for others waits in vain."""
+        self._spool.forget_others()
+
+    def took(self, events: int, now: float) -> None:
+        """So many were read at `now` (monotonic seconds)."""
+        if events and not self._unsafe:
+            self._since = now
+        self._unsafe += events
+
+    @property
+    def pending(self) -> bool:
+        """Whether something that was read waits for its commit."""
+        return bool(self._unsafe)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the disk fails for so long that nothing more should be read: the rings hold it."""
+        return self._spool.backlogged
+
+    @property
+    def failing(self) -> str:
+        """Why nothing can be made safe; empty when all is well."""
+        return self._spool.failing
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether the next journal entry must hold all that is known."""
+        return self._spool.wants_checkpoint
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a commit."""
+        if self._unsafe:
+            waited = now - self._since >= self._settings.commit_milliseconds / 1000
+            due = waited or self._unsafe >= self._settings.commit_events
+        else:
+            due = now - self._last >= _IDLE_SECONDS
+        self._last = now if due else self._last
+        return due
+
+    def tell(self) -> None:
+        """What was lost is about to be told: what is lost later is told later."""
+        self._spool.mark_told()
+
+    def waits(self, positions: Positions) -> Positions:
+        """What the kernel may forget without a commit: nothing."""
+        return {}
+
+    def commit(self, positions: Positions, state: Mapping[str, bytes], journal: tuple[bytes, bool]) -> Positions:
+        """Make all that was queued since the last commit safe; what the kernel may forget."""
+        streams = {_STREAM + name: msgspec.msgpack.encode(stream) for name, stream in self._streams.items()}
+        self._unsafe = 0
+        return self._spool.commit(Commit(positions, streams | dict(state), *journal))
+
+    def renumber(self) -> None:
+        """Begin new streams: numbers that the spool does not know of were sent while its disk failed."""
+        for name, stream in self._streams.items():
+            fresh = _new_stream(name)
+            stream.id, stream.next, stream.chain = fresh.id, fresh.next, fresh.chain
+
+    def close(self) -> None:
+        """Take out what was delivered, and close the file."""
+        self._spool.close()
+
+
+Keeping = InMemory | OnDisk
+
+
+def open_keeping(settings: config.Spool, ledger: Ledger) -> Keeping:
+    """What the settings ask for; memory is said aloud."""
+    if settings.mode == "disk":
+        return OnDisk(settings, ledger)
+    log.warning("spool.mode is memory: what waits for a receiver is lost when the agent ends; `disk` keeps it")
+    return InMemory(ledger)

@@ -1,0 +1,120 @@
+"""A generation: the rings and counters of programs loaded together, and how it is told from others.
+
+Without pins there is one, as old as the agent. With them the next agent of the same build goes on with it; another
+build makes its own beside it and reads what the old one left first. `identity` says what the same is. The objects of a
+generation are kept on disk for as long as its rings hold something: they have the layouts that it was written in.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from exporter.errors import KernelError
+from exporter.model import RawSample, Ring
+from exporter.source import descriptors, libbpf
+from exporter.source.btf import Types
+from exporter.source.losses import Tally, in_words
+from exporter.source.rings import RingReader
+from exporter.source.words import Words
+
+RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
+SHARED_MAPS = (*RINGS, "counts", "reader")
+"""What the programs of a generation share, and what is pinned of it."""
+_READ_LIMIT = 4096  # samples of one ring at a time: bounds what is in memory between read and encode
+_HEX = 12
+_LOSSES = (("lost", "ring_full"), ("unread", "no_reader"), ("shed", "shed_memory"))
+
+
+def identity(objects: Collection[Path], constants: Mapping[str, bytes], sizes: Mapping[Ring, int]) -> str:
+    """The name of what these objects become with these constants and ring sizes: 12 hex digits of a SHA-256."""
+    digest = hashlib.sha256()
+    parts = [part for path in sorted(objects) for part in (path.name.encode(), path.read_bytes())]
+    parts += [part for name in sorted(constants) for part in (name.encode(), constants[name])]
+    for part in (*parts, repr(sorted(sizes.items())).encode()):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:_HEX]
+
+
+class Generation:
+    """What one generation has written and counted."""
+
+    def __init__(self, types: Mapping[str, Types], layouts: Types, maps: Mapping[str, int]) -> None:
+        """`types` of its samples by program, `layouts` of its counters; `maps` are the fds of SHARED_MAPS.
+
+        Raises KernelError when one of the maps is not what it should be.
+        """
+        self.types = types
+        with ExitStack() as opened:
+            self.rings = [_reader(ring, maps[ring], opened) for ring in RINGS]
+            self._counts = Words(maps["counts"], layouts, "ring_counts")
+            opened.callback(self._counts.close)
+            self.reader = Words(maps["reader"], layouts, "reader")
+            opened.callback(self.reader.close)
+            self._opened = opened.pop_all()
+
+    def read(self) -> list[RawSample]:
+        """What the rings hold; lifecycle before and after activity, so that no activity precedes its process."""
+        lifecycle, activity = self.rings
+        before = lifecycle.read(_READ_LIMIT)
+        happened = activity.read(_READ_LIMIT)
+        return before + lifecycle.read(_READ_LIMIT) + happened if happened else before
+
+    def is_empty(self) -> bool:
+        """Whether all that was written is acknowledged."""
+        return all(ring.acknowledged == ring.written for ring in self.rings)
+
+    def tallies(self) -> Iterator[Tally]:
+        """Its losses."""
+        for at, ring in enumerate(self.rings):
+            for member, reason in _LOSSES:
+                key = f"{ring.ring_id}.{member}"
+                yield in_words(self._counts, f"{member}.", at, key=key, ring=ring.ring, reason=reason)
+
+    def close(self) -> None:
+        """Unmap. Safe to call twice."""
+        self._opened.close()
+
+
+def _reader(ring: Ring, fd: int, opened: ExitStack) -> RingReader:
+    reader = RingReader(ring, descriptors.map_id(fd), fd, descriptors.map_entries(fd))
+    opened.callback(reader.close)
+    return reader
+
+
+def keep_objects(keep: Path, name: str, objects: Collection[Path]) -> None:
+    """Copy the objects of generation `name` to `keep`/`name`. Raises KernelError when that cannot be."""
+    folder = keep / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in objects:
+            whole = folder / f"{path.name}.new"
+            shutil.copyfile(path, whole)
+            whole.rename(folder / path.name)
+    except OSError as error:
+        raise KernelError(
+            f"programs cannot be kept: {error.strerror}", where=str(folder), hint="spool.path needs room, and a writer"
+        ) from error
+
+
+def kept_types(keep: Path, name: str) -> dict[str, Types]:
+    """The types of the objects kept of generation `name`, by program; none where they are gone or damaged."""
+    found = {}
+    for path in (keep / name).glob("*.bpf.o"):
+        try:
+            opened = libbpf.Object(path)
+            try:
+                found[path.name.removesuffix(".bpf.o")] = Types(opened.btf())
+            finally:
+                opened.close()
+        except KernelError:
+            return {}
+    return found
+
+
+def drop_objects(keep: Path, names: Collection[str]) -> None:
+    """Remove what is kept of generations other than `names`."""
+    for folder in keep.glob("*"):
+        if folder.name not in names:
+            shutil.rmtree(folder, ignore_errors=True)

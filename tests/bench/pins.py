@@ -1,0 +1,86 @@
+"""What pinned programs add to an event in the kernel: the dispatchers, which hand each event on by a tail call.
+
+Run as `python -m tests.bench.pins OBJECTS PATH`, it is the reader: real probes with large rings, pinned under PATH or, with `-`, not.
+It says `ready`, and for each line it gets it empties the rings. The workload is not its child (the agent's own children
+are not observed) and runs while nobody reads, so that only the kernel's part is measured, by the workload's CPU time.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from exporter import config
+from exporter.commands.node import PROGRAMS
+from exporter.enrich.cgroups import choose, parse
+from exporter.source import pins
+from exporter.source.programs import Cgroups, Kernel
+from tests.bench.node import EVENT, NO_EVENT, Node
+
+_CALLS = 200_000  # 13 MB of the ring
+_RING = 64 * 1024 * 1024
+_REPEATS = 5
+
+
+class Calls(NamedTuple):
+    """CPU time of one getpriority(), ns: one that is an event, and one that the probe sees and leaves alone."""
+
+    event: float
+    no_event: float
+
+
+def once(node: Node, *, pinned: bool) -> Calls:
+    """Medians over some repeats, with the probes in the kernel."""
+    path = str(node.bpffs.path / "bench") if pinned else "-"
+    command = node.bpffs.command([sys.executable, "-m", "tests.bench.pins", str(node.objects), path])
+    reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        _expect(reader, "ready")
+        return _measured(node, reader)
+    finally:
+        reader.communicate()  # its input ends, and so does it
+
+
+def _measured(node: Node, reader: "subprocess.Popen[str]") -> Calls:
+    calls = []
+    for _ in range(_REPEATS):
+        calls.append(Calls(node.produce(_CALLS, 0, EVENT).call_ns, node.produce(_CALLS, 0, NO_EVENT).call_ns))
+        assert reader.stdin is not None
+        reader.stdin.write("read\n")
+        reader.stdin.flush()
+        _expect(reader, "read")
+    return Calls(*(statistics.median(of) for of in zip(*calls, strict=True)))
+
+
+def _expect(reader: "subprocess.Popen[str]", word: str) -> None:
+    assert reader.stdout is not None
+    said = reader.stdout.readline()
+    assert said == f"{word}\n", said
+
+
+def _read(objects: str, path: str) -> None:
+    kernel = config.Kernel(activity_ring_bytes=_RING, persist=path != "-", pin_path=path)
+    tree = choose(kernel.hierarchy, Path(kernel.cgroup_root))
+    cgroups = Cgroups(tree.name, lambda cgroup: parse(cgroup) is not None)
+    with tempfile.TemporaryDirectory() as keep:
+        opened = Kernel.open(kernel, cgroups, (*PROGRAMS, "activity"), Path(objects), Path(keep))
+        _say("ready")
+        for _line in sys.stdin:
+            for _samples in opened.rest():
+                opened.acknowledge()
+            lost = {ring: count for ring, count in opened.lost().items() if count}
+            _say(f"lost {lost}" if lost else "read")
+        opened.close()
+    if kernel.persist:
+        pins.unload(path)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _read(*sys.argv[1:])

@@ -1,0 +1,434 @@
+"""Pinned programs and rings: readers are killed, upgraded and refused while a workload runs that counts itself.
+
+The reader is a process of its own (reader.py) in the mount namespace of a bpffs of the test's own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from exporter.source.libbpf import library
+from exporter.source.programs import objects_directory
+from tests.kernel.bpffs import Bpffs, bpffs
+from tests.kernel.builds import longer_exec, with_flood
+from tests.kernel.reader import journal
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.kernel
+
+N = 23
+TRUE = "/bin/true"
+MINUTE = 60 * 10**9
+
+
+class Place(NamedTuple):
+    """Where a test's pins and its readers' journal are."""
+
+    fs: Bpffs
+    folder: Path
+
+    @property
+    def pins(self) -> Path:
+        return self.fs.path / "podwitness"
+
+    def start(self, objects: Path | None, *more: int) -> "Reader":
+        argv = [sys.executable, "-m", "tests.kernel.reader", self.pins, self.folder, objects or "", *more]
+        return Reader(self.fs.command([str(arg) for arg in argv]))
+
+    @contextmanager
+    def reader(self, objects: Path | None = None, *more: int) -> Iterator["Reader"]:
+        """A reader of our build, or of another; killed at the end of the block."""
+        reader = self.start(objects, *more)
+        try:
+            assert reader.answer() == "open"
+            yield reader
+        finally:
+            reader.kill()
+
+    def pinned(self, below: str = "") -> list[str]:
+        """The names in the directory of the pins, as those inside see them."""
+        listing = self.fs.command(["ls", str(self.pins / below)])
+        found = subprocess.run(listing, capture_output=True, text=True, check=False)
+        return sorted(found.stdout.split())
+
+    def unload(self) -> subprocess.CompletedProcess[str]:
+        """Its output is what was removed, a line each."""
+        code = "import sys; from exporter.source.pins import unload; print(*unload(sys.argv[1]), sep='\\n')"
+        return subprocess.run(
+            self.fs.command([sys.executable, "-c", code, str(self.pins)]), capture_output=True, text=True, check=False
+        )
+
+
+class Reader:
+    """The test's end of a reader."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def ask(self, verb: str, *arguments: object) -> Any:
+        self.say(verb, *arguments)
+        return self.answer()
+
+    def say(self, verb: str, *arguments: object) -> None:
+        assert self.process.stdin
+        print(json.dumps([verb, *arguments]), file=self.process.stdin, flush=True)
+
+    def answer(self) -> Any:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            assert self.process.stderr
+            raise AssertionError(self.process.stderr.read())
+        return json.loads(line)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def marks(self) -> list[str]:
+        """The marks of the execs that the rings hold."""
+        return marks(self.ask("read"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with bpffs(tmp_path) as fs:
+        yield Place(fs, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def other_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return longer_exec(tmp_path_factory.mktemp("build") / "bpf")
+
+
+MARK = f"pins-of-{os.getpid()}"  # others on this machine may run the same tests
+
+
+@pytest.fixture(scope="session")
+def flooding_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_flood(tmp_path_factory.mktemp("build") / "bpf")
+
+
+def run(mark: object) -> None:
+    subprocess.run([TRUE, MARK, str(mark)], check=True)
+
+
+def marks(events: Sequence[dict[str, Any]]) -> list[str]:
+    return [event["args"][2] for event in events if event["kind"] == "process.exec" and event["args"][1:2] == [MARK]]
+
+
+def written(place: Place) -> list[dict[str, Any]]:
+    """The events in the journal."""
+    return [event for line in journal(place.folder / "journal") for event in line["events"]]
+
+
+def lost(place: Place) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for line in journal(place.folder / "journal"):
+        for _ring, reason, samples, _since, _until in line["lost"]:
+            found[reason] += samples
+    return found
+
+
+def each_once(place: Place, expected: Sequence[str]) -> None:
+    """Every run is told, none twice, and nothing else is lost."""
+    events = written(place)
+    assert len({event["uid"] for event in events}) == len(events)
+    assert Counter(marks(events)) == Counter(expected)
+    assert lost(place) == {}
+
+
+def caught_up(place: Place, expected: int) -> Callable[[], bool]:
+    return lambda: len(marks(written(place))) >= expected
+
+
+def test_what_happens_between_two_readers_is_there_for_the_next(place: Place) -> None:
+    with place.reader() as first:
+        assert first.ask("resumed") is False
+        run("before")
+        assert first.marks() == ["before"]
+        first.ask("acknowledge")
+    for number in range(N):
+        run(number)
+    with place.reader() as second:
+        assert second.ask("resumed") is True
+        assert second.marks() == [str(number) for number in range(N)]
+        assert second.ask("losses") == []
+
+
+def test_what_was_read_but_is_not_safe_comes_again_with_the_same_uid(place: Place) -> None:
+    with place.reader() as first:
+        run("unsafe")
+        (before,) = [event for event in first.ask("read") if marks([event])]
+    with place.reader() as second:
+        (after,) = [event for event in second.ask("read") if marks([event])]
+    assert before == after
+
+
+def test_the_same_build_loads_nothing_new(place: Place) -> None:
+    with place.reader() as first:
+        programs, pins = first.ask("programs"), place.pinned()
+    assert sum(map(bool, programs)) == 3
+    for _restart in range(3):
+        with place.reader() as next_one:
+            assert next_one.ask("programs") == programs
+    assert place.pinned() == pins
+    assert [name for name in pins if name[0].isdigit()] == [name for name in pins if name.startswith("1-")]
+
+
+def test_other_ring_sizes_are_another_generation(place: Place) -> None:
+    with place.reader():
+        run("small")
+    with place.reader(None, 1 << 21) as second:
+        assert second.marks() == ["small"]
+        second.ask("acknowledge")
+        run("large")
+        assert second.marks() == ["large"]
+
+
+def test_readers_killed_again_and_again_miss_nothing_and_tell_nothing_twice(place: Place) -> None:
+    runs = 0
+    for _life in range(8):
+        with place.reader() as reader:
+            reader.say("follow")
+            assert reader.answer() == "following"
+            for _run in range(2 * N):
+                run(runs)
+                runs += 1
+    with place.reader() as reader:
+        while reader.ask("write"):
+            pass
+    each_once(place, [str(number) for number in range(runs)])
+
+
+def test_upgrades_and_downgrades_during_a_flood_lose_nothing_and_tell_nothing_twice(
+    place: Place, other_build: Path
+) -> None:
+    script = 'i=0; while [ ! -e "$0" ]; do /bin/true "$1" $i; i=$((i+1)); done; echo $i'
+    with place.reader(other_build):
+        flood = subprocess.Popen(
+            ["/bin/sh", "-c", script, str(place.folder / "enough"), MARK], stdout=subprocess.PIPE, text=True
+        )
+    for build in (None, other_build, None, other_build, None):
+        before = len(written(place))
+        with place.reader(build) as reader:
+            reader.say("follow")
+            wait_for(lambda before=before: len(written(place)) > before + 10 * N, "the new build reads")  # type: ignore[misc]
+    (place.folder / "enough").touch()
+    runs, _ = flood.communicate()
+    with place.reader() as reader:
+        while reader.ask("write"):
+            pass
+    each_once(place, [str(number) for number in range(int(runs))])
+    ours = [event for event in written(place) if marks([event])]
+    assert {event["path"] for event in ours} == {str(Path(TRUE).resolve())}
+    times = [event["time"] for event in ours]
+    assert times == sorted(times)
+
+
+def test_of_an_old_generation_nothing_is_left_when_it_was_read(place: Place, other_build: Path) -> None:
+    with place.reader(other_build):
+        run("old")
+    with place.reader() as reader:
+        assert len([name for name in place.pinned() if name[0].isdigit()]) == 2
+        assert reader.marks() == ["old"]
+        reader.ask("acknowledge")
+        assert [name[:2] for name in place.pinned() if name[0].isdigit()] == ["2-"]
+        assert sum(map(bool, reader.ask("programs"))) == 3
+    assert len(list((place.folder / "objects").iterdir())) == 1
+
+
+def test_builds_that_follow_each_other_and_never_read_do_not_fill_the_kernel(place: Place, other_build: Path) -> None:
+    for number, build in enumerate((None, other_build, None, other_build)):
+        with place.reader(build):
+            run(number)
+    assert len([name for name in place.pinned() if name[0].isdigit()]) == 2
+    with place.reader(other_build) as reader:
+        assert reader.marks() == ["2", "3"]
+    with place.reader() as reader:
+        (loss,) = [loss for loss in reader.ask("losses") if loss[0] == "lifecycle"]
+    ring, reason, samples, since, until = loss
+    assert (ring, reason) == ("lifecycle", "generation_removed")
+    assert samples >= 3  # fork, exec and exit of the third run
+    assert 0 < since < until
+
+
+def test_an_old_generation_whose_objects_are_gone_is_still_read_and_removed(place: Place, other_build: Path) -> None:
+    with place.reader(other_build):
+        run("old")
+    for path in (place.folder / "objects").rglob("*.o"):
+        path.unlink()
+    with place.reader() as reader:
+        reader.say("read")
+        with pytest.raises(AssertionError, match="sample of unknown kind"):
+            reader.answer()
+
+
+def test_a_second_agent_is_refused(place: Place) -> None:
+    with place.reader():
+        second = place.start(None)
+        with pytest.raises(AssertionError, match=r"podwitness: another agent has it \(one agent a node"):
+            second.answer()
+        second.kill()
+    with place.reader():
+        pass
+
+
+def test_outside_a_bpffs_nothing_is_pinned_and_the_error_says_what_to_do(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.kernel.reader", str(tmp_path / "pins"), str(tmp_path), ""]
+    reader = Reader(argv)
+    with pytest.raises(AssertionError, match=r"pins: is in no bpffs \(mount -t bpf bpf /sys/fs/bpf\)"):
+        reader.answer()
+    reader.kill()
+    assert not (tmp_path / "pins").exists()
+
+
+def test_without_a_reader_the_programs_stop_when_the_lease_is_over_and_count(place: Place) -> None:
+    with place.reader() as first:
+        now = first.ask("now")
+        assert now + 9 * MINUTE < first.ask("get", "lease_until") <= now + 11 * MINUTE
+        run("told")
+        while first.ask("write"):
+            pass
+        over = first.ask("now")
+        first.ask("set", "lease_until", over)
+        for number in range(N):
+            run(number)
+    with place.reader() as second:  # its lease is new
+        run("told again")
+        assert second.marks() == ["told again"]
+        ((ring, reason, samples, since, until),) = second.ask("losses")
+        assert (ring, reason) == ("lifecycle", "no_reader")
+        assert samples >= 2 * N  # exec and exit, and forks of those that are not vfork
+        assert over < since < until < second.ask("now")
+        assert second.ask("losses") == []
+
+
+def test_a_loss_while_no_agent_ran_is_told_once_by_the_next(place: Place) -> None:
+    small = 4096
+    with place.reader(None, small) as first:
+        first.ask("write")
+    begin = 0
+    for number in range(3 * N):
+        run(number)
+    with place.reader(None, small) as second:
+        while second.ask("write"):
+            pass
+    with place.reader(None, small) as third:
+        third.ask("write")
+        begin = third.ask("now")
+    told = [loss for line in journal(place.folder / "journal") for loss in line["lost"]]
+    ((ring, reason, samples, since, until),) = told
+    assert (ring, reason) == ("lifecycle", "ring_full")
+    assert 0 < since < until < begin
+    assert samples + len(written(place)) >= 3 * 3 * N
+
+
+def test_a_loss_that_was_taken_but_not_told_is_told_by_the_next_from_the_last_told_look_on(place: Place) -> None:
+    small = 4096
+    with place.reader(None, small) as first:
+        first.ask("write")
+        before = first.ask("now")
+        for number in range(3 * N):
+            run(number)
+        (taken,) = first.ask("losses")  # and killed before it could say so
+    with place.reader(None, small) as second:
+        ((_ring, _reason, samples, since, until),) = second.ask("losses")
+    assert samples >= taken[2]
+    assert since <= before < taken[3] <= taken[4] <= until
+
+
+def test_unload_takes_everything_out_of_the_kernel(place: Place, other_build: Path) -> None:
+    with place.reader(other_build):
+        pass
+    with place.reader() as reader:
+        programs = [number for number in reader.ask("programs") if number]
+        refused = place.unload()
+        assert "another agent has it" in refused.stderr
+        assert all(map(loaded, programs))
+    assert len(programs) == 6
+    removed = place.unload().stdout.split()
+    assert removed[-1] == str(place.pins)
+    assert sum(name.endswith("_link") for name in removed) == 3
+    assert place.pinned() == []
+    wait_for(lambda: not any(map(loaded, programs)), "the kernel lets go of the programs")
+    again = place.unload()
+    assert (again.returncode, again.stdout.strip()) == (0, "")
+
+
+def loaded(program: int) -> bool:
+    """Whether the kernel has a program of this id."""
+    fd = int(library().bpf_prog_get_fd_by_id(program))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def test_a_process_that_got_the_agents_pid_is_told(place: Place) -> None:
+    """The agent is its pid and its start time; here the pid stays and the start time is another's."""
+    child = [TRUE, MARK, "agents-child"]
+    with place.reader() as reader:
+        reader.ask("start", child)
+        assert reader.marks() == []
+        reader.ask("set", "agent_start", reader.ask("get", "agent_start") + 1)
+        reader.ask("start", child)
+        assert reader.marks() == ["agents-child"]
+
+
+def test_a_hook_comes_with_the_build_that_has_it_and_goes_with_it(place: Place, flooding_build: Path) -> None:
+    links = []
+    for build in (None, flooding_build, None):
+        with place.reader(build) as reader:
+            run("all")
+            events = reader.ask("read")
+            assert marks(events) == ["all"]
+            assert any(event["kind"] == "flood" for event in events) == (build is not None)
+            reader.ask("acknowledge")
+            assert reader.ask("losses") == []
+            links.append(sum(name.endswith("_link") for name in place.pinned("dispatch")))
+    assert links == [3, 4, 3]
+
+
+def test_what_is_shed_is_counted_and_lifecycle_is_never_shed(place: Place, flooding_build: Path) -> None:
+    with place.reader(flooding_build) as reader:
+        reader.ask("shed", ["flood", "process.exec"])
+        reader.ask("read")
+        for number in range(N):
+            run(number)
+        events = reader.ask("read")
+        kinds = Counter(event["kind"] for event in events)
+        assert kinds["flood"] == 0
+        assert marks(events) == [str(number) for number in range(N)]
+        ((ring, reason, samples, since, until),) = reader.ask("losses")
+        assert (ring, reason) == ("activity", "shed_memory")
+        assert samples >= kinds["process.exec"]
+        assert 0 < since < until
+        reader.ask("shed", [])
+        run("all again")
+        kinds = Counter(event["kind"] for event in reader.ask("read"))
+        assert kinds["flood"] > 0 < kinds["process.exec"]
+
+
+STRIDE = os.environ.get("PODWITNESS_STRIDE", "1")
+"""1: killed before each change that a start makes; n: before every n-th, where the CPU is emulated."""
+
+
+def test_wherever_a_start_or_an_upgrade_is_killed_the_next_start_heals_it(place: Place, other_build: Path) -> None:
+    """Each change of pins, slots, files and words: killed right before it, then started again."""
+    argv = [sys.executable, "-m", "tests.kernel.interrupted", str(place.pins), str(place.folder), str(other_build)]
+    done = subprocess.run(
+        place.fs.command([*argv, str(objects_directory()), STRIDE]), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, upgrade = json.loads(done.stdout)
+    assert first > upgrade > 20
