@@ -23,7 +23,9 @@ import click
 
 from exporter import __version__, commands, config, probes
 from exporter.channel import check_sink, check_sinks
+from exporter.encode.chain import Signer
 from exporter.errors import PodwitnessError
+from exporter.keeping import check_keeping
 from exporter.shape import redact
 from exporter.telemetry import Ledger, log_to_stderr
 
@@ -90,7 +92,10 @@ def run(path: Path, duration: float | None) -> None:
 def check(path: Path) -> None:
     """Check a settings file as `run` would, without starting anything; the kernel and the cluster are not asked."""
     settings = _settings(path)
+    check_keeping(settings.spool, where=str(path))
     redact.compile(settings.redaction, where=f"{path}: redaction")
+    if settings.tamper_evidence:
+        Signer(settings.tamper_evidence.key_file, where=f"{path}: tamper_evidence.key_file")
     for name, sink in settings.sinks.items():
         check_sink(sink, probes.TOLD, where=f"{path}: sinks.{name}")
     click.echo(f"{path}: ok, sinks: {', '.join(settings.sinks)}")

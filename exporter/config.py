@@ -149,7 +149,7 @@ class Spool(Closed, frozen=True):
 class Memory(Closed, frozen=True):
     """How much memory the agent may take."""
 
-    limit_bytes: Annotated[int, msgspec.Meta(ge=64 << 20, le=1 << 40)] = 128 * 1024 * 1024
+    limit_bytes: Annotated[int, msgspec.Meta(ge=96 << 20, le=1 << 40)] = 128 * 1024 * 1024
     """Resident memory of the agent. Near it the agent does less, step by step, says so, and undoes it afterwards."""
 
 

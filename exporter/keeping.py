@@ -6,14 +6,17 @@ were read, the numbers that come next and what is known of the processes.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from exporter import config
+from exporter.errors import ConfigError
 from exporter.model import Stream
 from exporter.sink.queue import MemoryQueue, Queue
 from exporter.sink.spool import Commit, Spool
+from exporter.sink.spool_cipher import read_key
 from exporter.sink.transports import wire
 from exporter.telemetry import Ledger, log
 
@@ -165,9 +168,26 @@ class OnDisk:
 Keeping = InMemory | OnDisk
 
 
-def open_keeping(settings: config.Spool, ledger: Ledger) -> Keeping:
-    """What the settings ask for; memory is said aloud."""
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """The spool knows its own settings: say whose they are."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"{where}: {error.where}", hint=error.hint) from error
+
+
+def check_keeping(settings: config.Spool, *, where: str) -> None:
+    """Raise what `open_keeping` would for the key; makes no file."""
     if settings.mode == "disk":
-        return OnDisk(settings, ledger)
+        with _placed(where):
+            read_key(settings.key_file)
+
+
+def open_keeping(settings: config.Spool, ledger: Ledger, *, where: str) -> Keeping:
+    """What the settings ask for; memory is said aloud. `where` names the settings file in errors."""
+    if settings.mode == "disk":
+        with _placed(where):
+            return OnDisk(settings, ledger)
     log.warning("spool.mode is memory: what waits for a receiver is lost when the agent ends; `disk` keeps it")
     return InMemory(ledger)

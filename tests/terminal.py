@@ -134,6 +134,14 @@ BAD = {
         "sinks: {a: {type: file, path: /etc/passwd/events}}",
         "sinks.a.path: /etc/passwd/events cannot be written",
     ),
+    "a key for the spool that is not there": (
+        f"{TO_STDOUT}\nspool: {{key_file: /nonexistent/key}}",
+        "spool.key_file: /nonexistent/key cannot be read: No such file or directory",
+    ),
+    "a key for signatures that is not there": (
+        f"{TO_STDOUT}\ntamper_evidence: {{key_file: /nonexistent/key}}",
+        "tamper_evidence.key_file: /nonexistent/key cannot be read: No such file or directory",
+    ),
     "a ring of a size that no ring has": (
         "sinks: {}\nkernel: {lifecycle_ring_bytes: 100000}",
         "kernel: lifecycle_ring_bytes is 100000, which is no power of two",

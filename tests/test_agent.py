@@ -19,6 +19,7 @@ from exporter.enrich.cgroups import Tree
 from exporter.enrich.pods import PodIndex
 from exporter.enrich.resources import Resources
 from exporter.errors import ConfigError
+from exporter.keeping import Keeping
 from exporter.model import RawSample
 from exporter.source import libbpf
 from exporter.source.btf import Types
@@ -64,10 +65,12 @@ def life(pid: int, at: int = 1_000_000) -> list[bytes]:
 
 
 @contextmanager
-def pipeline(sinks: dict[str, config.Sink], ledger: Ledger) -> Iterator[Pipeline]:
-    settings = Config(sinks=sinks)
+def pipeline(
+    sinks: dict[str, config.Sink], ledger: Ledger, keeping: Keeping | None = None, **more: Any
+) -> Iterator[Pipeline]:
+    settings = Config(sinks=sinks, **more)
     resources = Resources({"host.name": "node-1"}, PodIndex(), Tree(None), settings.kubernetes, False)
-    opened = Pipeline(settings, Source, resources, ledger, where="c.yaml")  # type: ignore[arg-type]
+    opened = Pipeline(settings, Source, resources, ledger, where="c.yaml", keeping=keeping)  # type: ignore[arg-type]
     try:
         yield opened
     finally:

@@ -170,6 +170,7 @@ def test_poison_costs_itself_and_nothing_else(
             good += [] if poisoned else [f"/bin/n{number}"]
             number += 1
         taken.take(events, [], 0.0)
+    taken.flush()
     taken.close()
     assert receiver.arrived() == good
     dropped = {Drop("it", "encode", "internal error", False): number - len(good)} if number > len(good) else {}
@@ -187,6 +188,7 @@ def test_a_span_that_cannot_be_encoded_costs_itself_and_no_log_record(tmp_path: 
     sink = config.File(path=str(tmp_path / "events.jsonl"), spans_path=str(path), queue=PATIENT)
     taken = channel(sink, ledger)
     taken.take([event(number) for number in range(3)], spans, 0.0)
+    taken.flush()
     taken.close()
     names = re.findall(r'"key":"process.exit.code","value":\{"intValue":"(\d)"\}', path.read_text())
     assert names == [str(number) for number in range(5) if number != position]
@@ -197,6 +199,7 @@ def test_a_span_that_cannot_be_encoded_costs_itself_and_no_log_record(tmp_path: 
 def test_a_flood_of_poison_is_one_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     taken = channel(config.File(path=str(tmp_path / "e"), queue=PATIENT), Ledger())
     taken.take([event(number, poisoned="event") for number in range(500)], [], 0.0)
+    taken.flush()
     taken.close()
     (record,) = caplog.records
     assert record.getMessage() == "sink it: 500 events or spans cannot be encoded and are dropped; please report this"
@@ -217,6 +220,7 @@ def test_a_batch_waits_for_max_delay_from_its_oldest_event_and_no_longer(tmp_pat
     assert len(path.read_text().splitlines()) == 1
     taken.take([event(3)], [], 200.0)  # the delay counts anew
     assert taken.pending == 1
+    taken.flush()
     taken.close()
     assert ledger.sent["it"] == 3
 
@@ -228,6 +232,7 @@ def test_spans_alone_are_sent_after_max_delay_too(tmp_path: Path) -> None:
     taken.take([], [make_span(make_process())], 1.0)
     taken.take([], [], 2.0)
     wait_for(lambda: ledger.sent["it"] == 1, "the span is sent")
+    taken.flush()
     taken.close()
 
 
@@ -238,6 +243,7 @@ def test_what_is_not_selected_is_dropped_as_the_user_wants_it(receiver: Receiver
     fields = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
     taken = channel(type(wanted)(**fields | {"events": config.Globs(exclude=("process.fork",))}), ledger)
     taken.take(events, [], 0.0)
+    taken.flush()
     taken.close()
     assert receiver.arrived() == ["/bin/n1", "/bin/n2"]
     assert dict(ledger.dropped) == {Drop("it", "shape", "not selected", True): 1}
@@ -249,6 +255,7 @@ def test_a_sink_without_spans_is_not_offered_any(tmp_path: Path) -> None:
     taken = channel(config.File(path=str(tmp_path / "e"), queue=PATIENT), ledger)
     spans: Sequence[Span] = [make_span(make_process())]
     taken.take([event(1)], spans, 0.0)
+    taken.flush()
     taken.close()
     assert (ledger.offered["it"], ledger.sent["it"]) == (1, 1)
 

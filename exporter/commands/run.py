@@ -48,7 +48,7 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
         tree = hierarchy(config)
         node = Node(config, ledger, tree)
         stack.callback(node.close)
-        keeping = open_keeping(config.spool, ledger)
+        keeping = open_keeping(config.spool, ledger, where=where)
         stack.callback(keeping.close)
         kernel = open_kernel(config, tree, Path(config.spool.path) / "objects")
         stack.callback(kernel.close)

@@ -5,6 +5,7 @@ the processes that were there before and `read` gives what has happened since. `
 back, when the events are safe. `generations.py` reads, `persistence.py` pins, `losses.py` counts.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -160,8 +161,15 @@ class Kernel:
 
     def shed(self, kinds: Collection[str]) -> None:
         """Leave out these kinds of event from now on, and no others; those of the ring lifecycle come all the same."""
-        numbers = [self._objects.layouts.enumerator(f"{kind.replace('.', '_')}_kind") for kind in kinds]
-        self._current.reader.set("shed", sum(1 << number for number in set(numbers)))
+        self._current.reader.set("shed", sum({1 << self._number(kind) for kind in kinds}))
+
+    def _number(self, kind: str) -> int:
+        """What the probes call a kind, whichever of them sends it."""
+        name = f"{kind.replace('.', '_')}_kind"
+        for types in self.types.values():
+            with contextlib.suppress(KernelError):
+                return types.enumerator(name)
+        raise KernelError(f"no program sends {kind}", where="type information")
 
     def snapshot(self) -> list[Seen]:
         """The processes that exist now; call after `open`, so that nothing falls between this and `read`."""

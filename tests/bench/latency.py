@@ -1,11 +1,13 @@
 """From the kernel to the receiver: how long an event is on its way, with default settings, and beside it without a disk."""
 
 import statistics
+from collections.abc import Callable
 from typing import NamedTuple, TypedDict
 
 from tests.bench.arrivals import Arrival, arrivals
 from tests.bench.node import Node, receiver
 
+PAIRS = 2
 RATES = {1_000: 10, 10_000: 5}
 """Events a second, and for how many seconds."""
 MODES = ("disk", "memory")
@@ -52,13 +54,29 @@ def _of(found: list[Arrival], rate: int) -> Latency:
     return Latency(cuts[49], cuts[98])
 
 
-def both(pairs: list[tuple[Latency, Latency]]) -> Both:
-    """(disk, memory) of each pair."""
-    modes = zip(MODES, zip(*pairs, strict=True), strict=True)
-    disk, memory = ({f"{of}_ms": _median(runs, of) for of in Latency._fields} for _mode, runs in modes)
-    ratios = {of: statistics.median(getattr(a, of) / getattr(b, of) for a, b in pairs) for of in Latency._fields}
-    return {"disk": disk, "memory": memory, "p50_ratio": ratios["p50"], "p99_ratio": ratios["p99"]}
+def measure(node: Node, say: Callable[[str], None]) -> dict[int, Both]:
+    """Both modes in turn, by rate."""
+    pairs = []
+    for number in range(1, PAIRS + 1):
+        pair = [once(node, mode, f"latency-{mode}-{number}") for mode in MODES]
+        pairs.append(pair)
+        for rate in RATES:
+            disk, memory = (run[rate] for run in pair)
+            say(f"latency {number}/{PAIRS}, {rate}/s: p99 ms disk {disk.p99:.0f}, memory {memory.p99:.0f}")
+    return {rate: _both([(disk[rate], memory[rate]) for disk, memory in pairs]) for rate in RATES}
 
 
-def _median(runs: tuple[Latency, ...], of: str) -> float:
-    return statistics.median(getattr(run, of) for run in runs)
+def _both(pairs: list[tuple[Latency, Latency]]) -> Both:
+    return {
+        "disk": _medians([disk for disk, _memory in pairs]),
+        "memory": _medians([memory for _disk, memory in pairs]),
+        "p50_ratio": statistics.median(disk.p50 / memory.p50 for disk, memory in pairs),
+        "p99_ratio": statistics.median(disk.p99 / memory.p99 for disk, memory in pairs),
+    }
+
+
+def _medians(runs: list[Latency]) -> dict[str, float]:
+    return {
+        "p50_ms": statistics.median(run.p50 for run in runs),
+        "p99_ms": statistics.median(run.p99 for run in runs),
+    }

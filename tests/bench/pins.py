@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from exporter import config
 from exporter.commands.node import PROGRAMS
@@ -19,9 +20,10 @@ from exporter.source import pins
 from exporter.source.programs import Cgroups, Kernel
 from tests.bench.node import EVENT, NO_EVENT, Node
 
+PAIRS = 5
 _CALLS = 200_000  # 13 MB of the ring
 _RING = 64 * 1024 * 1024
-_REPEATS = 5
+_REPEATS = 3
 
 
 class Calls(NamedTuple):
@@ -29,6 +31,39 @@ class Calls(NamedTuple):
 
     event: float
     no_event: float
+
+
+class Pinned(TypedDict):
+    """Medians of the CPU time of one call, ns, and of what pins add to it."""
+
+    pinned: dict[str, float]
+    attached: dict[str, float]
+    added_ns: float
+    ratio: float
+    added_no_event_ns: float
+
+
+def measure(node: Node, say: Callable[[str], None]) -> Pinned:
+    """Pinned and merely attached, in turn."""
+    pairs = []
+    for number in range(1, PAIRS + 1):
+        pinned, attached = once(node, pinned=True), once(node, pinned=False)
+        pairs.append((pinned, attached))
+        say(f"pins {number}/{PAIRS}: ns an event pinned {pinned.event:.0f}, attached {attached.event:.0f}")
+    return {
+        "pinned": _medians([pinned for pinned, _attached in pairs]),
+        "attached": _medians([attached for _pinned, attached in pairs]),
+        "added_ns": statistics.median(a.event - b.event for a, b in pairs),
+        "ratio": statistics.median(a.event / b.event for a, b in pairs),
+        "added_no_event_ns": statistics.median(a.no_event - b.no_event for a, b in pairs),
+    }
+
+
+def _medians(runs: list[Calls]) -> dict[str, float]:
+    return {
+        "event_ns": statistics.median(run.event for run in runs),
+        "no_event_ns": statistics.median(run.no_event for run in runs),
+    }
 
 
 def once(node: Node, *, pinned: bool) -> Calls:

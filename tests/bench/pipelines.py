@@ -1,13 +1,11 @@
 """The same events through our pipeline and through opentelemetry-sdk's own, each in a fresh process.
 
-Run as `python -m tests.bench.pipelines memory|halves|disk|sdk activity|lives COUNT PORT`; prints one JSON object with the
-CPU time (user and system, all threads) from the first byte of the ring to the last acknowledgement. `memory` and `disk`
-are ours without and with the spool; `halves` is `memory` in batches as small as the spool's commits make them.
+Run as `python -m tests.bench.pipelines memory|halves|disk|sdk activity|lives COUNT PORT`; prints one JSON object with
+the CPU time (user and system, all threads) from the first byte of the ring to the last acknowledgement. `memory` and
+`disk` are ours without and with the spool; `halves` is `memory` in batches as small as the spool's commits make them.
 """
 
 import json
-import os
-import statistics
 import sys
 import tempfile
 import time
@@ -19,17 +17,17 @@ from exporter import config
 from exporter.agent import Pipeline
 from exporter.enrich.cgroups import Hierarchy, Tree
 from exporter.enrich.resources import Resources
-from exporter.keeping import InMemory, Keeping, OnDisk, Positions
+from exporter.keeping import InMemory, Keeping
 from exporter.model import Event
 from exporter.source.btf import Types
 from exporter.source.rings import RingReader
 from exporter.telemetry import Ledger
 from tests.bench import synthetic
+from tests.bench.timed import Timed
 
 BUILD = Path("build")
 _OFFSET = 1_795_000_000 * 10**9
 _CHUNK = 1000  # of one reading: one commit of the spool's default settings
-_PROBES = 64  # bare writes that the disk is asked for
 QUEUE = config.Queue(max_bytes=1 << 30, shutdown_seconds=60)  # nothing may be dropped: all is to be paid for
 
 
@@ -42,23 +40,6 @@ class Source:
     def types_of(self, _ring_id: int) -> dict[str, Types]:
         """All rings are of one build."""
         return self.types
-
-
-class Timed(OnDisk):
-    """The spool, and how long each of its commits took."""
-
-    def __init__(self, settings: config.Spool, ledger: Ledger) -> None:
-        super().__init__(settings, ledger)
-        self.wall: list[float] = []  # µs
-        self.cpu: list[float] = []  # µs, of the reader's thread
-
-    def commit(self, positions: Positions, state: Mapping[str, bytes], journal: tuple[bytes, bool]) -> Positions:
-        """One commit."""
-        began, used = time.perf_counter_ns(), time.thread_time_ns()
-        safe = super().commit(positions, state, journal)
-        self.cpu.append((time.thread_time_ns() - used) / 1000)
-        self.wall.append((time.perf_counter_ns() - began) / 1000)
-        return safe
 
 
 def pipeline(
@@ -123,7 +104,7 @@ def ours(which: str, scenario: str, count: int, port: int) -> dict[str, float]:
         assert sent == offered, ledger.summary()
         assert not ledger.dropped, ledger.summary()
         found = {"cpu_us": used, "wall_us": wall, "records": sum(ledger.seen.values())}
-        return found | _commits(keeping, Path(folder)) if isinstance(keeping, Timed) else found
+        return found | keeping.costs(Path(folder)) if isinstance(keeping, Timed) else found
 
 
 def _run(line: Pipeline, measured: RingReader, keeping: Keeping) -> tuple[float, float]:
@@ -142,27 +123,6 @@ def _run(line: Pipeline, measured: RingReader, keeping: Keeping) -> tuple[float,
 def _state() -> Mapping[str, bytes]:
     """As much as `run` keeps of itself."""
     return {"boot": b"0" * 32, "time": time.time_ns().to_bytes(8, "big"), "losses": b"\0" * 128}
-
-
-def _commits(keeping: Timed, folder: Path) -> dict[str, float]:
-    """Medians of the commits, and beside them of a bare write of as many bytes that the disk has to keep; µs."""
-    size = (folder / "spool" / "spool.db").stat().st_size // len(keeping.wall)
-    return {
-        "commit_us": statistics.median(keeping.wall),
-        "commit_cpu_us": statistics.median(keeping.cpu),
-        "write_us": _bare_write(folder / "bare", size),
-    }
-
-
-def _bare_write(path: Path, size: int) -> float:
-    took, data = [], os.urandom(size)
-    with path.open("wb", buffering=0) as file:
-        for _ in range(_PROBES):
-            began = time.perf_counter_ns()
-            file.write(data)
-            os.fdatasync(file.fileno())
-            took.append((time.perf_counter_ns() - began) / 1000)
-    return statistics.median(took)
 
 
 def sdk(_which: str, scenario: str, count: int, port: int) -> dict[str, float]:

@@ -5,8 +5,10 @@ of the next agent, receiver up, to when the receiver had the last of them. The c
 agent whose spool is new.
 """
 
+import statistics
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypedDict
 
 from exporter.sink.spool_reading import Spooled, spooled
 from tests.bench.arrivals import Arrival, arrivals, requests
@@ -14,13 +16,14 @@ from tests.bench.node import Node, free_port, receiver
 from tests.e2e.durable import Durable
 from tests.waiting import wait_for
 
+PAIRS = 3
 WAITING = 100_000
 _RATE = 25_000  # a second, so that none of them is lost in the ring
 _LOOK = 0.25  # seconds between two looks into the spool, which cost the agent something
 
 
-class Recovery(NamedTuple):
-    """Seconds; `events_per_second` is from the first acknowledged to the last."""
+class Run(NamedTuple):
+    """Seconds from the agent's start; `events_per_second` is from the first acknowledged to the last."""
 
     cold_start: float
     first: float
@@ -28,9 +31,35 @@ class Recovery(NamedTuple):
     events_per_second: float
 
 
-def once(node: Node, name: str) -> Recovery:
+class Recovery(TypedDict):
+    """Medians; the ratio is recovery to cold start, run by run."""
+
+    cold_start_seconds: float
+    first_seconds: float
+    last_seconds: float
+    events_per_second: float
+    ratio: float
+
+
+def measure(node: Node, say: Callable[[str], None]) -> Recovery:
+    """Cold starts and recoveries in turn."""
+    runs = []
+    for number in range(1, PAIRS + 1):
+        runs.append(run := once(node, f"recovery-{number}"))
+        say(f"recovery {number}/{PAIRS}: {WAITING} events in {run.last:.2f} s, a cold start {run.cold_start:.2f} s")
+    cold, first, last, rate = (statistics.median(of) for of in zip(*runs, strict=True))
+    return {
+        "cold_start_seconds": cold,
+        "first_seconds": first,
+        "last_seconds": last,
+        "events_per_second": rate,
+        "ratio": statistics.median(run.last / run.cold_start for run in runs),
+    }
+
+
+def once(node: Node, name: str) -> Run:
     """A cold start, a kill and a recovery."""
-    return Recovery(_cold(node, f"{name}-cold"), *_killed(node, f"{name}-killed"))
+    return Run(_cold(node, f"{name}-cold"), *_killed(node, f"{name}-killed"))
 
 
 def _cold(node: Node, name: str) -> float:

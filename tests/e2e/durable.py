@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
+from tests.e2e.agent import enter
 from tests.kernel.bpffs import Bpffs
 from tests.waiting import wait_for
 
@@ -65,8 +67,8 @@ class Durable:
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = self._clock = 0
 
-    def start(self) -> None:
-        """Begin; returns before it is ready."""
+    def start(self, group: Path | None = None) -> None:
+        """Begin, in this cgroup where one is given; returns before it is ready."""
         self.starts += 1
         command = self._bpffs.command(
             [sys.executable, str(SYNTHETIC / "agent.py"), "run", "--config", str(self.config)]
@@ -75,7 +77,12 @@ class Durable:
             "PODWITNESS_TEST_OBJECTS": str(self.objects),
             "PODWITNESS_TEST_CLOCK": str(self.folder / "clock"),
         }
-        self.process = subprocess.Popen(command, stderr=self._log, env=environ)
+        self.process = subprocess.Popen(
+            command,
+            stderr=self._log,
+            env=environ,
+            preexec_fn=partial(enter, group) if group else None,
+        )
 
     def watches(self) -> None:
         """Wait until it reads."""
@@ -138,17 +145,16 @@ class Arrived(NamedTuple):
     attributes: dict[str, Any]
 
 
-def arrived(path: Path) -> Iterator[Arrived]:
-    """The records of a file of OTLP JSON lines, in their order; what is still being written is left out."""
+def arrived(path: Path) -> Iterator[list[Arrived]]:
+    """The batches of a file of OTLP JSON lines, in their order; what is still being written is left out."""
     if not path.exists():
         return
     with path.open("rb") as lines:
         for line in lines:
             if not line.endswith(b"\n"):
                 return
-            for group in msgspec.json.decode(line)["resourceLogs"]:
-                for scope in group["scopeLogs"]:
-                    yield from map(_arrived, scope["logRecords"])
+            scopes = [scope for group in msgspec.json.decode(line)["resourceLogs"] for scope in group["scopeLogs"]]
+            yield [_arrived(record) for scope in scopes for record in scope["logRecords"]]
 
 
 def _arrived(record: dict[str, Any]) -> Arrived:
@@ -160,15 +166,21 @@ def _arrived(record: dict[str, Any]) -> Arrived:
 class Flood:
     """What came of a flood: how often each exec and each number was told, each record once however often it came."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *paths: Path) -> None:
         self.execs: Counter[str] = Counter()
         self.numbers: Counter[int] = Counter()
         self.lost: list[dict[str, Any]] = []
         self.duplicates = 0
         self._sequence: dict[str, int] = {}  # by uid
         self._seen: set[str] = set()
-        for record in arrived(path):
-            self._take(record)
+        self.disorder = 0  # batches with something that is older than what had come before
+        highest = 0
+        for batch in (batch for path in paths for batch in arrived(path)):
+            fresh = [record.sequence for record in batch if record.uid not in self._seen]
+            self.disorder += bool(fresh) and min(fresh) < highest
+            highest = max(fresh, default=highest)
+            for record in batch:
+                self._take(record)
         sequences = sorted(self._sequence.values())
         self.twice = len(sequences) - len(set(sequences))  # numbers that two records have
         self.holes = (sequences[-1] - sequences[0] + 1 if sequences else 0) - len(set(sequences))

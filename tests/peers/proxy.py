@@ -1,7 +1,7 @@
 """A bad network between a sink and its receiver: a TCP proxy on loopback that misbehaves as it is told.
 
-What passes is the real receiver's; what does not is as in the field: resets in mid-body, connections that nobody answers,
-a certificate of somebody else, an HTTP front end that is overloaded.
+What passes is the real receiver's; what does not is as in the field: resets in mid-body, connections that nobody
+answers, a certificate of somebody else, an HTTP front end that is overloaded.
 """
 
 import contextlib
