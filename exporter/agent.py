@@ -6,6 +6,7 @@
 encodes; each sink has its own for sending.
 """
 
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from exporter.enrich.own import Own
 from exporter.enrich.processes import ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Traces
+from exporter.errors import KernelError
 from exporter.keeping import InMemory, Keeping, Positions
 from exporter.model import Event, Kind, RawSample, Span
 from exporter.shape import redact
@@ -27,11 +29,10 @@ from exporter.source.decode import Decoder, Decoders, arguments
 from exporter.source.programs import Kernel, Seen
 from exporter.source.recording import Recording
 from exporter.telemetry import ALL_SINKS, Ledger, log
+from exporter.telling import Telling
 
 State = Callable[[], Mapping[str, bytes]]
 """What the next agent must know, by name."""
-
-_TELL_SECONDS = 1.0  # between two records that tell what was lost
 
 
 class Pipeline:
@@ -52,7 +53,6 @@ class Pipeline:
         self.ledger, self._resources = ledger, resources
         self._keeping = keeping or InMemory(ledger)
         self.own = Own(source.boot_id, resources.host)
-        self._told = 0.0  # monotonic: when losses were told last
         self._decoder = Decoders(kinds, source)
         self._snapshot = Decoder([probes.SNAPSHOT], source.types, source.boot_id)
         node = node_name(config.kubernetes)
@@ -81,6 +81,7 @@ class Pipeline:
                 self._channels.append(channel)
             self._keeping.opened()
             opened.pop_all()
+        self._telling = Telling(self.own, self._channels, ledger, self._keeping)
         for channel in self._channels:
             channel.start()
 
@@ -112,38 +113,24 @@ class Pipeline:
         self.table.forget()
         self._keeping.took(len(events), now)
 
-    def tell(self, events: Sequence[Event], sink: str = ALL_SINKS) -> None:
-        """The agent's own events go into the stream of `sink`, or of all."""
-        self.ledger.see(event.kind.name for event in events)
-        now = time.monotonic()
-        for channel in self._channels:
-            if sink in (ALL_SINKS, channel.name):
-                channel.take(events, (), now)
-        self._keeping.took(len(events), now)
+    def tell(self, events: Sequence[Event]) -> None:
+        """The agent's own events go into all streams."""
+        self._telling.tell(events, time.monotonic())
 
     def secure(self, positions: Positions, state: State) -> Positions:
         """What the kernel may forget of what was read up to `positions`; `state` gives what the next agent needs."""
         now = time.monotonic()
-        if now - self._told >= _TELL_SECONDS:
-            self._told = now
-            self.tell_losses()
+        self._telling.look(now)
         return self._commit(positions, state) if self._keeping.due(now) else self._keeping.waits(positions)
+
+    def tell_losses(self) -> None:
+        """What was lost until now is told now."""
+        self._telling.losses(time.monotonic(), last=True)
 
     def finish(self, positions: Positions, state: State) -> Positions:
         """As `secure`, for the last time: nothing more will be read or told."""
         self.tell_losses()
         return self._commit(positions, state)
-
-    def tell_losses(self) -> None:
-        """What was lost since the last call becomes records of the streams it was lost from; then they are signed."""
-        self._keeping.tell()
-        for loss in self.ledger.losses():
-            if loss.sink in self.ledger.closed:  # nobody is there to be told, and a record of it would be lost as well
-                continue
-            log.warning("lost %s records of sink %s: %s (%s)", loss.count or "some", loss.sink, loss.reason, loss.stage)
-            self.tell(self.own.lost(loss), loss.sink)
-        for channel in self._channels:
-            channel.sign(self.own.signed())
 
     def _commit(self, positions: Positions, state: State) -> Positions:
         for channel in self._channels:
@@ -238,5 +225,6 @@ class Pipeline:
         """Events that no sink will see; one line for all of a reading: bad data must not flood the log."""
         if fault:
             self.ledger.drop(ALL_SINKS, stage, reason, count)
-            traceback = fault if reason == "internal error" else None  # else it is the data's fault, not ours
+            # What comes from the data says what it is; the rest is a fault of ours.
+            traceback = None if isinstance(fault, (KernelError, struct.error, ValueError)) else fault
             log.warning("%d events dropped, %s: %s", count, reason, fault, exc_info=traceback)

@@ -7,7 +7,7 @@ The agent hands every channel the same events; what one sink leaves out or canno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
 from exporter import __version__, config
@@ -172,13 +172,16 @@ def open_channel(
     """
     wanted = select.compile(settings.events, kinds, where=f"{where}.events", none=_spans(settings))
     keep = fields.compile(settings.fields, kinds, where=f"{where}.fields")
-    with _placed(where):
-        transport = open_transport(settings, environ=os.environ, version=__version__)
-    queue, stream = place(name, settings)
-    # Lines for people have no room for a hash.
-    chain = Chain(stream, origin.signer) if origin.signer and not isinstance(settings, config.Stdout) else None
-    encoders = _encoders(settings, kinds, keep, origin.node, stream, chain)
-    outbox = Outbox(name, transport, queue, settings.queue, ledger, wire=wire(settings))
+    with ExitStack() as opened:
+        with _placed(where):
+            transport = open_transport(settings, environ=os.environ, version=__version__)
+        opened.callback(transport.close)
+        queue, stream = place(name, settings)
+        # Lines for people have no room for a hash.
+        chain = Chain(stream, origin.signer) if origin.signer and not isinstance(settings, config.Stdout) else None
+        encoders = _encoders(settings, kinds, keep, origin.node, stream, chain)
+        outbox = Outbox(name, transport, queue, settings.queue, ledger, wire=wire(settings))
+        opened.pop_all()
     return Channel(name, settings, wanted, encoders, outbox, ledger, chain=chain)
 
 

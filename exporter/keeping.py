@@ -24,6 +24,7 @@ Positions = Mapping[int, int]
 """Up to where each ring was read, by the ring's id."""
 
 _IDLE_SECONDS = 1.0  # between two commits where nothing was read: what was delivered leaves the disk
+_QUIET_SECONDS = 30.0  # between two where nothing was delivered either: the time the agent was last there
 _STREAM = "stream."
 
 
@@ -88,6 +89,7 @@ class OnDisk:
         self.state: Mapping[str, bytes] = dict(self._spool.state)
         self.journal: Sequence[bytes] = list(self._spool.journal)
         self._streams: dict[str, Stream] = {}
+        self._settled = 0  # records that had left the queues at the last commit
         self._unsafe = 0  # events read since the last commit
         self._since = self._last = 0.0  # monotonic: when the first of them was read; the last commit
 
@@ -136,7 +138,9 @@ class OnDisk:
             waited = now - self._since >= self._settings.commit_milliseconds / 1000
             due = waited or self._unsafe >= self._settings.commit_events
         else:
-            due = now - self._last >= _IDLE_SECONDS
+            settled = sum(self._ledger.sent.values()) + sum(self._ledger.dropped.values())
+            due = now - self._last >= (_IDLE_SECONDS if settled != self._settled else _QUIET_SECONDS)
+            self._settled = settled if due else self._settled
         self._last = now if due else self._last
         return due
 

@@ -69,6 +69,8 @@ class Duties:
         news = self._kernel.losses()
         for lost in news:
             ledger.lose(lost.ring, lost.samples)
+            if lost.reason == "ring_full":
+                log.warning("ring %s was full: raise kernel.%s_ring_bytes", lost.ring, lost.ring)
             stage = f"ring {lost.ring}"
             ledger.lack(Loss(ALL_SINKS, stage, lost.reason, lost.samples, lost.since + offset, lost.until + offset))
         if news:  # at once: the next commit says that they are told

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.encode.reading import Told
 from exporter.model import Ranges
-from exporter.probes.agent import AGENT_STOPPED, EVENTS_LOST
+from exporter.probes.agent import AGENT_STOPPED, CHAIN_SIGNED, EVENTS_LOST
 from exporter.sink.spool_reading import Spooled
 from exporter.sink.spool_rows import without
 from exporter.verify.chained import Chained, Link, link
@@ -22,7 +22,7 @@ from exporter.verify.sources import Place
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-LOST, STOPPED = EVENTS_LOST.event_name, AGENT_STOPPED.event_name
+LOST, STOPPED, SIGNED = EVENTS_LOST.event_name, AGENT_STOPPED.event_name, CHAIN_SIGNED.event_name
 NAMED = 20
 """Faults that are told one by one: those with the lowest numbers; the rest is counted."""
 LARGEST = (1 << 63) - 1
@@ -61,6 +61,7 @@ class Stream:
         self._records = self._duplicates = self._unnumbered = self._disordered = self._fault_count = 0
         self._faults: list[tuple[int, int, Fault]] = []  # a heap, the highest number first
         self._stray = self._disordered_at = ""
+        self._stopped = 0  # the number of the last record that says so
         self._line, self._highest, self._before = Place("", 0), 0, 0  # of the file: up to this line, and before it
 
     def take(self, told: Told, place: Place) -> None:
@@ -90,9 +91,15 @@ class Stream:
                 self._losses.take(told.attributes, str(place))
             except ValueError as error:
                 self._fault(number, told.uid, place, f"it {error}")
+        if told.event_name == STOPPED:
+            self._stopped = max(self._stopped, number)
         one = link(number, told.canonical, told.chain, told.event_name, told.attributes)
         self._chain.see(one)
         self._place(_End(one, place, told.uid, told.event_name))
+
+    def _has_stopped(self, last: int) -> bool:
+        """Whether the agent ended with the record `last`; behind its word there may be the signature that covers it."""
+        return self._stopped == last - (self._ends[last].event_name == SIGNED)
 
     def _order(self, number: int, place: Place) -> None:
         """A line's records may stand in any order; lines come in theirs, unless somebody moved them."""
@@ -160,7 +167,7 @@ class Stream:
             unnumbered=self._unnumbered,
             disordered=self._disordered,
             disordered_at=self._disordered_at,
-            end="stopped" if last and self._ends[last].event_name == STOPPED else "open",
+            end="stopped" if last and self._has_stopped(last) else "open",
             missing=missing,
             lost=self._losses.without_numbers(),
             fault_count=self._fault_count,

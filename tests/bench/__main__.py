@@ -1,9 +1,9 @@
 """`make bench`: what podwitness costs, each figure beside another one in the same run, into build/bench.json.
 
-`cost.py` an event's CPU, beside opentelemetry-sdk's pipeline, and with the spool beside without it; `pins.py` what pinned
-programs add in the kernel; `latency.py` the way from the kernel to the receiver; `recovery.py` the time after a kill;
-`live.py` the agent when nothing happens. Each step is told on stderr as it ends, the verdict on stdout at the end; a
-missed target is a finding and no failure, the exit code is 0.
+`cost.py` an event's CPU, beside opentelemetry-sdk's pipeline, and with the spool beside without it; `pins.py` what
+pinned programs add in the kernel; `latency.py` the way from the kernel to the receiver; `recovery.py` the time after a
+kill; `live.py` the agent when nothing happens. Each step is told on stderr as it ends, the verdict on stdout at the
+end; a missed target is a finding and no failure, the exit code is 0.
 """
 
 import json
@@ -24,6 +24,7 @@ IDLE_SECONDS = 60
 TARGETS = {
     "record_us": 6.0,
     "spool_and_pins_us": 0.6,
+    "with_batches_us": 0.6,
     "p99_ms_at_1000": 300.0,
     "p99_ms_at_10000": 300.0,
     "rss_mib": 70.0,
@@ -83,10 +84,12 @@ def measured() -> dict[str, Any]:
 
 
 def judged(found: dict[str, Any]) -> dict[str, float]:
-    """The figures that have a target, by its name."""
+    """The figures that have a target, by its name; both of the spool are for commits of 1,000 events."""
+    spool, pins_us = found["spool"]["activity"], found["pins"]["added_ns"] / 1000
     return {
         "record_us": found["activity"]["podwitness"]["record_us"],
-        "spool_and_pins_us": found["spool"]["activity"]["added_us"] + found["pins"]["added_ns"] / 1000,
+        "spool_and_pins_us": spool["spool_us"] + pins_us,
+        "with_batches_us": spool["added_us"] + pins_us,
         **{f"p99_ms_at_{rate}": both["disk"]["p99_ms"] for rate, both in found["latency"].items()},
         **found["live"],
     }

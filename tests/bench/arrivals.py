@@ -1,4 +1,4 @@
-"""What `receiver.py` noted: each synthetic event, when it happened and when it came. Read by OpenTelemetry's own classes."""
+"""What `receiver.py` noted: each synthetic event, when it happened and when it came, by OpenTelemetry's own classes."""
 
 import gzip
 from collections.abc import Iterator

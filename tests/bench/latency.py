@@ -1,4 +1,7 @@
-"""From the kernel to the receiver: how long an event is on its way, with default settings, and beside it without a disk."""
+"""From the kernel to the receiver: how long an event is on its way with default settings, and beside it in memory mode.
+
+An event's time is the kernel's, when it happened; it has arrived when the receiver has read all of its request.
+"""
 
 import statistics
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """The running agent on this machine: start to first line, memory after a minute, CPU while nothing happens."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def measure(build: Path, kubeconfig: Path | None, port: int, seconds: float) -> 
     mode = f'{{mode: "on", kubeconfig: {kubeconfig}, node_name: bench}}' if kubeconfig else '{mode: "off"}'
     settings, terminal = build / "bench.yaml", build / "bench-terminal.txt"
     settings.write_text(
-        f"kubernetes: {mode}\nsinks:\n  terminal: {{type: stdout}}\n"
+        f"kubernetes: {mode}\nspool: {{path: {build}/bench-spool}}\nsinks:\n  terminal: {{type: stdout}}\n"
         f"  file: {{type: file, path: {build}/bench-events.jsonl}}\n"
         f"  otlp: {{type: otlp_http, endpoint: 'http://127.0.0.1:{port}'}}\n"
     )
@@ -51,6 +52,7 @@ def measure(build: Path, kubeconfig: Path | None, port: int, seconds: float) -> 
     finally:
         agent.send_signal(signal.SIGINT)
         agent.wait()
+        shutil.rmtree(build / "bench-spool", ignore_errors=True)
 
 
 def _first_line(agent: subprocess.Popen[bytes], output: Path, began: float) -> float:

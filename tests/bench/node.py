@@ -1,6 +1,7 @@
 """The real thing on this machine: the agent with the synthetic probe, a workload that paces it, a receiver that notes.
 
-Everything is in a folder under `build/`, so on the disk that the working tree is on, and in a bpffs of the benchmark's own.
+Everything is in a folder under `build/`, so on the disk that the working tree is on, and in a bpffs of the benchmark's
+own.
 """
 
 import socket
@@ -40,7 +41,7 @@ class Node(NamedTuple):
 
     def produce(self, count: int, rate: int, which: int = EVENT) -> Produced:
         """Let so many things happen, `rate` a second; 0: as fast as can be."""
-        command = [self.producer, str(count), str(rate), str(which)]
+        command = [str(self.producer), str(count), str(rate), str(which)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             said, _ = process.communicate()
         assert process.returncode == 0

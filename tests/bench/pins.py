@@ -1,8 +1,9 @@
 """What pinned programs add to an event in the kernel: the dispatchers, which hand each event on by a tail call.
 
-Run as `python -m tests.bench.pins OBJECTS PATH`, it is the reader: real probes with large rings, pinned under PATH or, with `-`, not.
-It says `ready`, and for each line it gets it empties the rings. The workload is not its child (the agent's own children
-are not observed) and runs while nobody reads, so that only the kernel's part is measured, by the workload's CPU time.
+Run as `python -m tests.bench.pins OBJECTS PATH`, it is the reader: real probes with a large ring, pinned under PATH or,
+with `-`, attached as usual. It says `ready`, and for each line it gets it empties the rings. The workload is not its
+child (the agent's own children are not observed) and runs while nobody reads, so that only the kernel's part is
+measured, by the workload's CPU time.
 """
 
 import statistics

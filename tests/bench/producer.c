@@ -4,8 +4,8 @@
  *
  *     producer COUNT RATE WHICH
  *
- * RATE is calls a second, evenly; 0: as fast as it can. With WHICH of tests/e2e/synthetic/activity.bpf.c each call is an
- * event, with another none. Prints the CPU time of one call in ns, the kernel's part of it included.
+ * RATE is calls a second, evenly; 0: as fast as it can. With WHICH of tests/e2e/synthetic/activity.bpf.c each call is
+ * an event, with another none. Prints the CPU time of one call in ns, the kernel's part of it included.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

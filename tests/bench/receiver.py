@@ -2,8 +2,8 @@
 
     python -m tests.bench.receiver [PORT [FILE]]
 
-With FILE it notes there when each body came (Unix ns) and the body itself, as `arrivals.py` reads it: what is in them is
-looked at afterwards, so that the receiver never holds up what is measured.
+With FILE it notes there when each body of logs came (Unix ns) and the body itself, as `arrivals.py` reads it: what is
+in them is looked at afterwards, so that the receiver never holds up what is measured.
 """
 
 import http.server
@@ -50,7 +50,7 @@ class Server(http.server.ThreadingHTTPServer):
 if __name__ == "__main__":
     port, *files = sys.argv[1:] or ["0"]
     if files:
-        Acknowledge.file = Path(files[0]).open("wb", buffering=0)
+        Acknowledge.file = Path(files[0]).open("wb", buffering=0)  # noqa: SIM115  # for as long as the process
     server = Server(("127.0.0.1", int(port)), Acknowledge)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()

@@ -65,11 +65,14 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
         yield made
 
 
-def test_what_the_kernel_lost_is_in_the_account_and_in_the_stream_by_the_time_of_the_next_commit(case: Case) -> None:
+def test_what_the_kernel_lost_is_in_the_account_and_in_the_stream_by_the_time_of_the_next_commit(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
     case.kernel.news = [Lost("lifecycle", "ring_full", 23, 10**9, 2 * 10**9), Lost("*", "recursion", 2, 5, 6)]
     case.look()
     assert case.ledger.lost == {"lifecycle": 23, "*": 2}
     assert case.ledger.losses() == []  # told, not waiting
+    assert "raise kernel.lifecycle_ring_bytes" in caplog.text
     full, recursion = case.told("agent.events_lost", 2)
     lost = "podwitness.agent.lost."
     assert (full[lost + "stage"], full[lost + "reason"], full[lost + "count"]) == ("ring lifecycle", "ring_full", "23")
@@ -93,9 +96,9 @@ def test_as_memory_runs_short_it_does_less_step_by_step_and_undoes_it_in_the_opp
     case.it.process(samples(*life(11)[:2], *life(12)[:2]), OFFSET, OFFSET)
     wait_for(lambda: case.ledger.sent["it"] == 4, "the encoders have made their fragments")
     processes = [case.it.table._images[key] for key in case.it.table._images]
-    assert all(process.fragments for process in processes)
+    assert all(process.resource.fragments for process in processes)
     case.look(int(0.81 * LIMIT))
-    assert not any(process.fragments for process in processes)
+    assert not any(process.resource.fragments for process in processes)
     case.look(int(0.98 * LIMIT))
     assert case.kernel.left_out == [{"file.open"}, {"file.open", "net.connect"}]
     for _ in range(40 * 8):

@@ -20,6 +20,7 @@ from tests.commands.kernels import Scripted
 from tests.test_agent import file, life, pipeline, records
 
 LOST = "podwitness.agent.lost."
+AMPLE = config.Memory(limit_bytes=1 << 40)  # the tests themselves take more than an agent may
 
 
 def ring(lives: int) -> list[RawSample]:
@@ -56,7 +57,7 @@ def opened(folder: Path, kernel: Scripted) -> Iterator[tuple[Pipeline, Ran]]:
 def run(folder: Path, kernel: Scripted, *, killed: bool = False) -> Ran:
     """From start to stop, or to just before the end."""
     with opened(folder, kernel) as (it, ran):
-        duties = Duties(Config(sinks={"it": file(folder)}), kernel.kernel, it, Vitals(), Notifier(""))
+        duties = Duties(Config(sinks={"it": file(folder)}, memory=AMPLE), kernel.kernel, it, Vitals(), Notifier(""))
         one, stop = _Run(kernel.kernel, it, duties), threading.Event()
         if killed:
             one._finish = lambda: None  # type: ignore[method-assign]

@@ -1,5 +1,6 @@
 """The main job: an exec in a pod's cgroup arrives at a Collector, by OTLP and Forward, with the pod's annotations."""
 
+import json
 import os
 import platform
 import re
@@ -15,7 +16,7 @@ import pytest
 from exporter import __version__
 from exporter.probes.names import capabilities
 from tests.e2e.agent import Agent, agent, cgroup, container_id, enter
-from tests.peers.collector import Collector, Record
+from tests.peers.collector import Collector, Record, attributes
 from tests.peers.kube import MERGE_PATCH, ApiServer
 
 pytestmark = [pytest.mark.peers, pytest.mark.kernel]
@@ -34,6 +35,7 @@ ANNOTATIONS = {
     "kubectl.kubernetes.io/last-applied-configuration": '{"secret": true}',
 }
 SCRIPT = "import sys; print('up', flush=True); sys.stdin.read(); sys.exit(3)"
+SEQUENCE = "podwitness.event.sequence"
 TIMES = ("process.creation.time", "process.exit.time", "podwitness.process.duration_ns")
 
 
@@ -231,6 +233,7 @@ def test_a_process_in_a_pod_arrives_with_all_that_is_true_and_nothing_else(
 def _check_exec(record: Record, life: Life, pod: Pod) -> None:
     assert record.resource == pod.resource()
     told = dict(record.attributes)
+    assert told.pop(SEQUENCE) > 0
     varying = {name: told.pop(name) for name in (*IDS, *TIMES) if name in told}
     for name in OF_THE_TERMINAL:  # this test may run with a terminal and without
         told.pop(name, None)
@@ -258,6 +261,7 @@ def _check_exit(record: Record, begin: Record, life: Life, pod: Pod) -> None:
     ended = datetime.fromisoformat(own.pop("process.exit.time")).timestamp()
     assert abs(ended - int(record.raw["timeUnixNano"]) / 1e9) < 0.001
     assert own.pop("log.record.uid") != begin.attributes["log.record.uid"]
+    assert own.pop(SEQUENCE) > begin.attributes[SEQUENCE]
     for name in ("process.creation.time", *IDS[1:]):
         assert own.pop(name) == begin.attributes[name]
     assert own == life.common() | {"process.exit.code": 3}
@@ -298,7 +302,10 @@ def _check_fluent(collector: Collector, begin: Record, end: Record, pod: Pod) ->
         assert (told.pop("trace_id"), told.pop("span_id")) == (otlp.raw["traceId"], otlp.raw["spanId"])
         for name in ("event_name", "severity_number", "observed_time_unix_nano"):
             told.pop(name)
-        assert told == otlp.attributes | otlp.resource
+        assert (told.pop("podwitness.sink"), len(told.pop("podwitness.stream.id"))) == ("fluent", 16)
+        assert told.pop(SEQUENCE) > 0
+        others = {name: value for name, value in otlp.attributes.items() if name != SEQUENCE}
+        assert told == others | otlp.resource
     assert not by_name
 
 
@@ -352,6 +359,10 @@ def test_23_execs_arrive_as_23_in_order_with_their_parent(
 def test_the_scope_says_who_tells(apiserver: ApiServer, collector: Collector, tmp_path: Path) -> None:
     with agent(tmp_path, settings(apiserver, collector)) as running:
         running.stop()
-    lines = (tmp_path / "ready.jsonl").read_text()
-    assert f'"scope":{{"name":"podwitness","version":"{__version__}"}}' in lines
-    assert '"schemaUrl":"https://opentelemetry.io/schemas/1.44.0"' in lines
+    lines = [json.loads(line) for line in (tmp_path / "ready.jsonl").read_text().splitlines()]
+    groups = [group for line in lines for resource in line["resourceLogs"] for group in resource["scopeLogs"]]
+    assert {(group["scope"]["name"], group["scope"]["version"]) for group in groups} == {("podwitness", __version__)}
+    streams = [attributes(group["scope"]["attributes"]) for group in groups]
+    assert {stream["podwitness.sink"] for stream in streams} == {"ready"}
+    assert len({stream["podwitness.stream.id"] for stream in streams}) == 1
+    assert {group["schemaUrl"] for group in groups} == {"https://opentelemetry.io/schemas/1.44.0"}

@@ -273,6 +273,15 @@ def chained(form: Form, folder: Path) -> tuple[Node, Path]:
 
 
 @FORMS
+def test_an_agent_that_signed_its_last_word_has_stopped_all_the_same(form: Form, tmp_path: Path) -> None:
+    node, public = chained(form, tmp_path)
+    _, stream = found(node.sign().flush().write(tmp_path / "a.json"), key=public)
+    assert (stream["last"], stream["end"]) == (62, "stopped")
+    _, stream = found(node.sign().flush().write(tmp_path / "a.json"), key=public)
+    assert stream["end"] == "open"
+
+
+@FORMS
 def test_a_chain_that_nobody_touched_holds_and_is_signed_as_far_as_it_is(form: Form, tmp_path: Path) -> None:
     node, public = chained(form, tmp_path)
     file = node.write(tmp_path / "a.json")
