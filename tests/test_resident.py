@@ -88,6 +88,7 @@ ALLOCATES = textwrap.dedent(
             activity=[],
             arguments=(lambda: None, lambda: None),
             queues=(lambda: (queue.clear(), taken.clear()), lambda: None),
+            processes=(lambda: None, lambda: None),
         ),
         measure=partial(resident, limit // 2),
         relieve=give_back,

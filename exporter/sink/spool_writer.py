@@ -28,7 +28,6 @@ from exporter.telemetry import ALL_SINKS, Ledger
 
 log = logging.getLogger("podwitness.sink")
 
-_GONE_SECONDS = 1.0  # between two looks; what was written meanwhile can still be read from the open file
 _RENEWAL = 10.0  # seconds between two renewals: a disk that damages all it gets must not keep us copying
 _SHRINK = 1.0  # seconds between two looks at the free pages
 
@@ -57,7 +56,6 @@ class Writer:
         self._late = 0  # ns: the spool's time before it was known
         self._others_forgotten = False
         self._statement = Statement(secrets.token_hex(8), 0, {}, {}, {}, 0, (1, 1), clock.moment())
-        self._gone_at = 0.0  # when to look next whether the file was taken away
         self._doubts = Doubts(ledger)
 
     def load(self) -> tuple[dict[int, int], dict[str, bytes], list[bytes]]:
@@ -116,10 +114,8 @@ class Writer:
             self._take_over_late()
         if self._disk is None:  # mended, and not opened since
             return self._reopened()
-        if self._now() >= self._gone_at:  # not each time: it costs a tenth of a commit
-            self._gone_at = self._now() + _GONE_SECONDS
-            if self._disk.gone:
-                return self._renewed(self._disk, "it was taken away")
+        if self._disk.gone:
+            return self._renewed(self._disk, "it was taken away")
         if any(queue.damaged for queue in self.queues.values()):
             return self._renewed(self._disk, "rows are not where they should be")
         return self._disk
