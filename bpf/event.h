@@ -92,6 +92,7 @@ struct {
 /*
  * Shared with the reader, which maps it and writes it: who it is, until when it promises to read, and when it goes to
  * sleep for longer than its usual poll. Pinned programs outlive the agent that loaded them, so this is no constant.
+ * Later builds only add to its end: they look into the words of earlier ones.
  */
 struct reader {
 	__u32 asleep;
@@ -101,6 +102,7 @@ struct reader {
 	boot_ns_t lease_until;	  /* 0: no lease */
 	__u64 shed;		  /* kinds of the activity ring that are left out for now, a bit each */
 	boot_ns_t looked;	  /* not for the programs: when the reader last took the beginnings of losses */
+	__u32 unsaved;		  /* nor this: records were sent whose numbers the reader's spool does not know */
 };
 
 struct {

@@ -121,7 +121,7 @@ class Pipeline:
         """What the kernel may forget of what was read up to `positions`; `state` gives what the next agent needs."""
         now = time.monotonic()
         self._telling.look(now)
-        return self._commit(positions, state) if self._keeping.due(now) else self._keeping.waits(positions)
+        return self._commit(positions, state) if self._keeping.due(now, positions) else self._keeping.waits(positions)
 
     def tell_losses(self) -> None:
         """What was lost until now is told now."""

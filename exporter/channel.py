@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
-from exporter import __version__, config
+from exporter import __version__, config, probes
 from exporter.encode.chain import Chain, Signer
 from exporter.encode.fluent import FluentEncoder
 from exporter.encode.otlp import LogsEncoder, SpansEncoder
@@ -39,6 +39,13 @@ class Origin(NamedTuple):
     signer: Signer | None = None
 
 
+class Numbering(NamedTuple):
+    """What the records of a sink are numbered in, and chained in, where they are."""
+
+    stream: Stream
+    chain: Chain | None
+
+
 class Encoder(Protocol[Item]):
     """Events or spans in, full batches out; `flush` gives what is left."""
 
@@ -64,11 +71,10 @@ class Channel:
         encoders: tuple[Encoder[Event], Encoder[Span] | None],
         outbox: Outbox,
         ledger: Ledger,
-        *,
-        chain: Chain | None = None,
+        numbering: Numbering,
     ) -> None:
-        """`wanted` are the event types the sink selects; `chain` is what its records are chained in."""
-        self._chain = chain
+        """`wanted` are the event types the sink selects."""
+        self._stream, self._chain = numbering
         self.name, self._wanted, self._outbox, self._ledger = name, wanted, outbox, ledger
         self._logs, self._spans = encoders
         self._delay = settings.batch.max_delay_seconds
@@ -115,6 +121,11 @@ class Channel:
     def squeeze(self, share: float) -> None:
         """Keep only this share of what may wait in memory."""
         self._outbox.squeeze(share)
+
+    @property
+    def next(self) -> int:
+        """The number of the next record in the sink's stream."""
+        return self._stream.next
 
     @property
     def working(self) -> bool:
@@ -179,10 +190,13 @@ def open_channel(
         queue, stream = place(name, settings)
         # Lines for people have no room for a hash.
         chain = Chain(stream, origin.signer) if origin.signer and not isinstance(settings, config.Stdout) else None
-        encoders = _encoders(settings, kinds, keep, origin.node, stream, chain)
+        numbering = Numbering(stream, chain)
+        encoders = _encoders(settings, kinds, keep, origin.node, numbering)
         outbox = Outbox(name, transport, queue, settings.queue, ledger, wire=wire(settings))
         opened.pop_all()
-    return Channel(name, settings, wanted, encoders, outbox, ledger, chain=chain)
+    if chain:
+        wanted |= {probes.CHAIN_SIGNED.name}  # a chain that is never signed proves nothing
+    return Channel(name, settings, wanted, encoders, outbox, ledger, numbering)
 
 
 def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> None:
@@ -223,14 +237,9 @@ def _placed(where: str) -> Iterator[None]:
 
 
 def _encoders(
-    settings: config.Sink,
-    kinds: Sequence[Kind],
-    keep: Mapping[str, Keep],
-    node: str,
-    stream: Stream,
-    chain: Chain | None,
+    settings: config.Sink, kinds: Sequence[Kind], keep: Mapping[str, Keep], node: str, numbering: Numbering
 ) -> tuple[Encoder[Event], Encoder[Span] | None]:
-    batch = settings.batch
+    batch, (stream, chain) = settings.batch, numbering
     match settings:
         case config.OtlpHttp() | config.OtlpGrpc():
             spans = SpansEncoder(keep["span"], batch, __version__) if _spans(settings) else None

@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 
+_AGENT_BYTES = 64 * 1024 * 1024  # what the agent itself takes when nothing waits
+
+
 class Kernel(Closed, frozen=True):
     """The probes and the rings between kernel and agent."""
 
@@ -208,6 +211,16 @@ class Config(Closed, frozen=True):
     """None: no chain."""
     health: Health | None = None
     """None: nobody can ask."""
+
+    def __post_init__(self) -> None:
+        """Refuse rings that leave the agent no memory: it would do less from the first second on, for ever."""
+        rings = self.kernel.lifecycle_ring_bytes + self.kernel.activity_ring_bytes
+        if rings + _AGENT_BYTES > 0.8 * self.memory.limit_bytes:
+            least = (rings + _AGENT_BYTES) * 5 // 4
+            raise ValueError(
+                f"memory.limit_bytes is {self.memory.limit_bytes}: with rings of {rings} bytes, which count as the "
+                f"agent's memory, it has to be {least} at least"
+            )
 
 
 def load(path: Path) -> Config:

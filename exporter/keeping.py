@@ -6,7 +6,7 @@ were read, the numbers that come next and what is known of the processes.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -23,6 +23,7 @@ from exporter.telemetry import Ledger, log
 Positions = Mapping[int, int]
 """Up to where each ring was read, by the ring's id."""
 
+RING_BYTES = 4 * 1024 * 1024  # of the smaller ring, by default
 _IDLE_SECONDS = 1.0  # between two commits where nothing was read: what was delivered leaves the disk
 _QUIET_SECONDS = 30.0  # between two where nothing was delivered either: the time the agent was last there
 _STREAM = "stream."
@@ -56,12 +57,12 @@ class InMemory:
     def took(self, events: int, now: float) -> None:
         """So many were read at `now`."""
 
-    def due(self, now: float) -> bool:
+    def due(self, now: float, positions: Positions) -> bool:
         """There is nothing to commit to."""
         return False
 
-    def tell(self) -> None:
-        """What was lost is about to be told."""
+    def tell(self, sinks: Collection[str]) -> None:
+        """What was lost of `sinks` is about to be told."""
 
     def waits(self, positions: Positions) -> Positions:
         """What the kernel may forget without a commit: all of it."""
@@ -74,6 +75,9 @@ class InMemory:
     def renumber(self) -> None:
         """Its streams are always new."""
 
+    def on_unsaved(self, then: Callable[[], None]) -> None:
+        """What it sends is never saved, and its numbers are never given out again."""
+
     def close(self) -> None:
         """There is nothing to close."""
 
@@ -81,9 +85,10 @@ class InMemory:
 class OnDisk:
     """The spool, and when to commit to it."""
 
-    def __init__(self, settings: config.Spool, ledger: Ledger) -> None:
-        """Raises ConfigError for a key or a directory that cannot be used."""
-        self._settings, self._ledger = settings, ledger
+    def __init__(self, settings: config.Spool, ledger: Ledger, *, ring_bytes: int = RING_BYTES) -> None:
+        """`ring_bytes` are of the smallest ring. Raises ConfigError for a key or a directory that cannot be used."""
+        self._settings, self._ledger, self._ring_bytes = settings, ledger, ring_bytes
+        self._safe: dict[int, int] = {}  # positions of the last commit
         self._spool = Spool.open(settings, ledger)
         self.positions: Positions = dict(self._spool.positions)
         self.state: Mapping[str, bytes] = dict(self._spool.state)
@@ -132,11 +137,11 @@ class OnDisk:
         """Whether the next journal entry must hold all that is known."""
         return self._spool.wants_checkpoint
 
-    def due(self, now: float) -> bool:
-        """Whether it is time for a commit."""
+    def due(self, now: float, positions: Positions) -> bool:
+        """Whether it is time for a commit: at the latest before what was read fills a ring."""
         if self._unsafe:
             waited = now - self._since >= self._settings.commit_milliseconds / 1000
-            due = waited or self._unsafe >= self._settings.commit_events
+            due = waited or self._unsafe >= self._settings.commit_events or self._fills(positions)
         else:
             settled = sum(self._ledger.sent.values()) + sum(self._ledger.dropped.values())
             due = now - self._last >= (_IDLE_SECONDS if settled != self._settled else _QUIET_SECONDS)
@@ -144,9 +149,14 @@ class OnDisk:
         self._last = now if due else self._last
         return due
 
-    def tell(self) -> None:
-        """What was lost is about to be told: what is lost later is told later."""
-        self._spool.mark_told()
+    def _fills(self, positions: Positions) -> bool:
+        """Whether what was read and is not safe takes half of a ring."""
+        safe = self._safe
+        return any(read - safe.setdefault(ring, read) > self._ring_bytes // 2 for ring, read in positions.items())
+
+    def tell(self, sinks: Collection[str]) -> None:
+        """What was lost of `sinks` is about to be told: what is lost later is told later."""
+        self._spool.mark_told(sinks)
 
     def waits(self, positions: Positions) -> Positions:
         """What the kernel may forget without a commit: nothing."""
@@ -156,7 +166,12 @@ class OnDisk:
         """Make all that was queued since the last commit safe; what the kernel may forget."""
         streams = {_STREAM + name: msgspec.msgpack.encode(stream) for name, stream in self._streams.items()}
         self._unsafe = 0
+        self._safe.update(positions)
         return self._spool.commit(Commit(positions, streams | dict(state), *journal))
+
+    def on_unsaved(self, then: Callable[[], None]) -> None:
+        """Do `then` before anything is sent that is not on disk."""
+        self._spool.on_unsaved = then
 
     def renumber(self) -> None:
         """Begin new streams: numbers that the spool does not know of were sent while its disk failed."""
@@ -188,10 +203,10 @@ def check_keeping(settings: config.Spool, *, where: str) -> None:
             read_key(settings.key_file)
 
 
-def open_keeping(settings: config.Spool, ledger: Ledger, *, where: str) -> Keeping:
+def open_keeping(settings: config.Spool, ledger: Ledger, *, where: str, ring_bytes: int = RING_BYTES) -> Keeping:
     """What the settings ask for; memory is said aloud. `where` names the settings file in errors."""
     if settings.mode == "disk":
         with _placed(where):
-            return OnDisk(settings, ledger)
+            return OnDisk(settings, ledger, ring_bytes=ring_bytes)
     log.warning("spool.mode is memory: what waits for a receiver is lost when the agent ends; `disk` keeps it")
     return InMemory(ledger)

@@ -6,14 +6,17 @@ of one is lost itself: a receiver that refuses everything must not be told so fo
 
 from collections.abc import Sequence
 
+import msgspec
+
 from exporter.channel import Channel
 from exporter.enrich.own import Own
 from exporter.keeping import Keeping
 from exporter.model import Event, Loss
-from exporter.telemetry import ALL_SINKS, Ledger, log
+from exporter.telemetry import ALL_SINKS, Ledger, log, merged
 
 _SECOND = 1.0
 _LONGEST = 300.0  # seconds
+_REMEMBERED = 256  # records of losses of each sink, which may be lost themselves
 
 
 class Telling:
@@ -21,15 +24,17 @@ class Telling:
 
     def __init__(self, own: Own, channels: Sequence[Channel], ledger: Ledger, keeping: Keeping) -> None:
         self.own = own
-        self._channels, self._ledger, self._keeping = channels, ledger, keeping
+        self._channels = {channel.name: channel for channel in channels}
+        self._ledger, self._keeping = ledger, keeping
+        self._statements: dict[str, dict[int, Loss]] = {}  # by sink: what the record of this number tells of
         self._looked = 0.0  # monotonic
         self._told: dict[str, tuple[float, float]] = {}  # by sink: when losses were told last, seconds until the next
 
     def tell(self, events: Sequence[Event], now: float, sink: str = ALL_SINKS) -> None:
         """These events go into the stream of `sink`, or of all; `now` is monotonic, in seconds."""
         self._ledger.see(event.kind.name for event in events)
-        for channel in self._channels:
-            if sink in (ALL_SINKS, channel.name):
+        for name, channel in self._channels.items():
+            if sink in (ALL_SINKS, name):
                 channel.take(events, (), now)
         self._keeping.took(len(events), now)
 
@@ -44,28 +49,44 @@ class Telling:
         `last`: nothing is told later.
         """
         self._looked = now
-        self._keeping.tell()
+        due = {sink for sink in (ALL_SINKS, *self._channels) if last or self._is_due(sink, now)}
+        self._keeping.tell(due)
         for loss in self._ledger.losses():
             if loss.sink in self._ledger.closed:  # nobody is there to be told, and a record of it would be lost as well
                 continue
-            if last or self._may_tell(loss.sink, now):
+            if loss.sink in due:
                 self._tell(loss, now)
             else:
                 self._ledger.lack(loss)
-        for channel in self._channels:
+        for channel in self._channels.values():
             channel.sign(self.own.signed())
 
-    def _may_tell(self, sink: str, now: float) -> bool:
-        """Whether losses of `sink` may be told; from now on seldom, where they never end."""
+    def _is_due(self, sink: str, now: float) -> bool:
         told, wait = self._told.get(sink, (-_LONGEST, _SECOND))
-        if told == now:  # another reason
-            return True
-        if now - told < wait:
-            return False
-        again = now - told < 4 * wait
-        self._told[sink] = now, min(2 * wait, _LONGEST) if again else _SECOND
-        return True
+        return now - told >= wait
 
     def _tell(self, loss: Loss, now: float) -> None:
         log.warning("lost %s records of sink %s: %s (%s)", loss.count or "some", loss.sink, loss.reason, loss.stage)
-        self.tell(self.own.lost(loss), now, loss.sink)
+        told, wait = self._told.get(loss.sink, (-_LONGEST, _SECOND))
+        if told != now:  # else it is another reason
+            again = now - told < 4 * wait
+            self._told[loss.sink] = now, min(2 * wait, _LONGEST) if again else _SECOND
+        for one in merged((loss, *self._untold(loss))):
+            self._state(one, now)
+
+    def _state(self, loss: Loss, now: float) -> None:
+        """Put it into the streams, and remember in which record: what is lost again is told again."""
+        for event in self.own.lost(loss):
+            for name, channel in self._channels.items():
+                if loss.sink in (ALL_SINKS, name):
+                    statements = self._statements.setdefault(name, {})
+                    statements[channel.next] = loss
+                    if len(statements) > _REMEMBERED:
+                        del statements[next(iter(statements))]
+            self.tell([event], now, loss.sink)
+
+    def _untold(self, loss: Loss) -> list[Loss]:
+        """What records among those lost had told of."""
+        statements = self._statements.get(loss.sink, {})
+        numbers = [n for n in statements if any(first <= n <= last for first, last in loss.sequences)]
+        return [msgspec.structs.replace(statements.pop(n), sink=loss.sink) for n in numbers]

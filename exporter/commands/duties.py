@@ -70,7 +70,8 @@ class Duties:
         for lost in news:
             ledger.lose(lost.ring, lost.samples)
             if lost.reason == "ring_full":
-                log.warning("ring %s was full: raise kernel.%s_ring_bytes", lost.ring, lost.ring)
+                text = "ring %s was full: raise kernel.%s_ring_bytes, and memory.limit_bytes with it"
+                log.warning(text, lost.ring, lost.ring)
             stage = f"ring {lost.ring}"
             ledger.lack(Loss(ALL_SINKS, stage, lost.reason, lost.samples, lost.since + offset, lost.until + offset))
         if news:  # at once: the next commit says that they are told
@@ -82,6 +83,8 @@ class Duties:
         if bool(failing) != bool(self._failing):
             if failing:
                 log.warning("spool: %s; events wait in memory and in the rings until it works again", failing)
+            else:  # what was sent is committed by now, with its numbers
+                self._kernel.unsaved = False
             self._tell("spool", "begun" if failing else "undone", self._pressure.memory, self._pressure.limit)
         self._failing = failing
 

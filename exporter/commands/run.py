@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from exporter import __version__
 from exporter.agent import Pipeline
 from exporter.commands.duties import Duties
@@ -26,7 +28,8 @@ from exporter.source.programs import Kernel
 from exporter.telemetry import ALL_SINKS, Ledger, export_metrics, log, log_to_fluentd
 from exporter.vitals import Vitals
 
-_BOOT, _TIME, _LOSSES = "boot", "time", "losses"  # what the spool keeps of a run
+_BOOT, _TIME, _LOSSES, _RINGS, _ENDED = "boot", "time", "losses", "rings", "ended"  # what the spool keeps of a run
+_YES, _NONE = b"yes", msgspec.msgpack.encode([])
 
 
 def run(config: Config, stop: threading.Event, *, where: str, duration: float | None = None) -> Ledger:
@@ -48,7 +51,8 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
         tree = hierarchy(config)
         node = Node(config, ledger, tree)
         stack.callback(node.close)
-        keeping = open_keeping(config.spool, ledger, where=where)
+        ring_bytes = min(config.kernel.lifecycle_ring_bytes, config.kernel.activity_ring_bytes)
+        keeping = open_keeping(config.spool, ledger, where=where, ring_bytes=ring_bytes)
         stack.callback(keeping.close)
         kernel = open_kernel(config, tree, Path(config.spool.path) / "objects")
         stack.callback(kernel.close)
@@ -56,6 +60,7 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
             stack.callback(_metrics(config, ledger))  # ends after the sinks: the last numbers are the whole account
         pipeline = Pipeline(config, kernel, node.resources, ledger, where=where, keeping=keeping)
         stack.callback(pipeline.close)
+        keeping.on_unsaved(partial(setattr, kernel, "unsaved", True))
         _resume(kernel, pipeline, keeping)
         node.start()
         vitals.require({name: partial(pipeline.working, name) for name, sink in config.sinks.items() if sink.required})
@@ -68,19 +73,37 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
 def _resume(kernel: Kernel, pipeline: Pipeline, keeping: Keeping) -> None:
     """Go on where the last agent stopped, and say what nobody saw in between."""
     state = keeping.state
-    if not state:
-        return
+    since = int.from_bytes(state.get(_TIME, b""), "big")
     same_boot = state.get(_BOOT) == kernel.boot_id.encode()
+    if not _numbers_hold(kernel, keeping, same_boot=same_boot):
+        keeping.renumber()
+    kernel.unsaved = False
     if same_boot:
         pipeline.table.restore(keeping.journal)
-        if any(kernel.positions().get(ring, 0) > position for ring, position in keeping.positions.items()):
-            keeping.renumber()
-        kernel.seek(keeping.positions)
+        kernel.seek(_positions(keeping))
         kernel.restore_losses(state.get(_LOSSES, b""))
-    if not kernel.resumed:
-        since = int.from_bytes(state.get(_TIME, b""), "big")
-        reason = "not_observed" if same_boot else "reboot"
+    elif kernel.resumed:  # and nobody kept what was read
+        since = kernel.adopt_losses() + kernel.offset()
+    if since and not (same_boot and kernel.resumed):
+        reason = "not_kept" if kernel.resumed else "not_observed" if same_boot else "reboot"
         pipeline.ledger.lack(Loss(ALL_SINKS, "kernel", reason, None, since, time.time_ns()))
+
+
+def _numbers_hold(kernel: Kernel, keeping: Keeping, *, same_boot: bool) -> bool:
+    """Whether no number was sent that the spool does not know of; they would be given out again.
+
+    While the disk fails the sinks send from memory. Pinned rings say whether that was so, else only a clean end does.
+    """
+    if same_boot and kernel.resumed:
+        ahead = any(kernel.positions().get(ring, 0) > position for ring, position in _positions(keeping).items())
+        return not (kernel.unsaved or ahead)
+    return keeping.state.get(_ENDED) == _YES
+
+
+def _positions(keeping: Keeping) -> dict[int, int]:
+    """Those of this boot: the kernel's ids of rings repeat in another."""
+    known = msgspec.msgpack.decode(keeping.state.get(_RINGS, _NONE), type=list[int])
+    return {ring: position for ring, position in keeping.positions.items() if ring in known}
 
 
 class _Run:
@@ -109,8 +132,8 @@ class _Run:
     def _turn(self) -> None:
         """One reading. Most find nothing on a quiet node, and must cost nothing."""
         kernel, pipeline = self._kernel, self._pipeline
-        pending = pipeline.pending
-        if (kernel.wait(pending=pending) or pending) and not pipeline.crowded:
+        pending, room = pipeline.pending, not pipeline.crowded
+        if (kernel.wait(pending=pending, reading=room) or pending) and room:
             pipeline.process(kernel.read(), kernel.offset(), time.time_ns())
         kernel.acknowledge(pipeline.secure(kernel.positions(), self._state))
         self._duties.look()
@@ -124,14 +147,16 @@ class _Run:
         self._duties.look(now=True)
         pipeline.tell_losses()
         pipeline.tell([pipeline.own.stopped()])
-        kernel.acknowledge(pipeline.finish(kernel.positions(), self._state))
+        kernel.acknowledge(pipeline.finish(kernel.positions(), partial(self._state, ended=True)))
 
-    def _state(self) -> Mapping[str, bytes]:
+    def _state(self, *, ended: bool = False) -> Mapping[str, bytes]:
         """What the next agent must know besides the streams."""
         kernel = self._kernel
         return {
             _BOOT: kernel.boot_id.encode(),
             _TIME: time.time_ns().to_bytes(8, "big"),
+            _RINGS: msgspec.msgpack.encode(list(kernel.positions())),
+            _ENDED: _YES if ended else b"",
             _LOSSES: kernel.loss_state(),
         }
 

@@ -54,6 +54,10 @@ class Persistence:
         number = self._dispatch.generation
         return next((pinned for pinned in self._pins.generations() if pinned.number == number), None)
 
+    def unsaved(self, layouts: Types) -> bool:
+        """Whether the word `unsaved` of any generation is set, those that will be given up too."""
+        return any(self._pins.reader(pinned, layouts, "unsaved") for pinned in self._pins.generations())
+
     def switch(
         self, maps: Mapping[str, int], programs: Mapping[str, int], objects: Collection[Path], layouts: Types
     ) -> None:

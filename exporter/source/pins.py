@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from exporter.errors import KernelError
 from exporter.source import descriptors
+from exporter.source.btf import Types
+from exporter.source.words import Words
 
 WORD, DISPATCH = "word", "dispatch"
 _MAKING = "making"  # sorts as no number: never taken for a generation
@@ -78,6 +80,19 @@ class Pins:
             descriptors.close_all(fds)
             raise
         return fds
+
+    @staticmethod
+    def reader(pinned: Pinned, layouts: Types, member: str) -> int:
+        """A member of a generation's `struct reader`, which all builds have alike; 0 where it has none yet."""
+        fd = descriptors.open_pinned(pinned.path / "reader")
+        try:
+            words = Words(fd, layouts, "reader")
+        finally:
+            os.close(fd)
+        try:
+            return words.get(member)
+        finally:
+            words.close()
 
     def remove(self, pinned: Pinned) -> None:
         """Forget a generation, whole: until the rename it is there, after it only what `__init__` removes."""

@@ -108,6 +108,8 @@ class Kernel:
             descriptors.close_all(maps)
         self._current = Generation(self.types, self._objects.layouts, self._objects.maps())
         opened.callback(self._current.close)
+        if self._persistence and self._persistence.unsaved(self._objects.layouts):
+            self._current.reader.set("unsaved", 1)  # before the switch: the others' words go with their pins
         self._tasks = Tasks(self._objects.snapshot, self.types, Path(self._settings.proc_root))
         self._begin()
         if not is_ours:
@@ -259,6 +261,18 @@ class Kernel:
         if self.resumed:
             readers = [generation.reader for generation in (*self._old, self._current)]
             self._losses.restore(state, max(reader.get("looked") for reader in readers))
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether records were sent whose numbers the spool does not know; pinned, it outlives the agent that set it."""
+        return any(generation.reader.get("unsaved") for generation in (*self._old, self._current))
+
+    @unsaved.setter
+    def unsaved(self, is_unsaved: bool) -> None:
+        self._current.reader.set("unsaved", int(is_unsaved))
+        for generation in self._old if not is_unsaved else []:
+            if generation.reader.get("unsaved"):  # those of earlier builds may not have it
+                generation.reader.set("unsaved", 0)
 
     def lost(self) -> dict[Ring, int]:
         """Samples that did not fit since the last call, by ring; `losses` tells more."""

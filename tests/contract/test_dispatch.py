@@ -36,5 +36,5 @@ def test_every_object_has_the_structs_that_the_reader_shares(name: str) -> None:
     loss = {f"{which}.{part}" for which in ("lost", "unread", "shed") for part in ("count", "since", "until")}
     assert {member.name for member in types.members("ring_counts")} == {"produced", *loss}
     assert {member.name for member in types.members("reader")} == {
-        *("asleep", "agent_tgid", "agent_start", "agent_cgroup", "lease_until", "shed", "looked")
+        *("asleep", "agent_tgid", "agent_start", "agent_cgroup", "lease_until", "shed", "looked", "unsaved")
     }

@@ -80,6 +80,9 @@ class Reader:
     def acknowledge(self) -> None:
         self._kernel.acknowledge()
 
+    def loss_state(self) -> str:
+        return self._kernel.loss_state().decode()
+
     def losses(self) -> list[Any]:
         return list(self._kernel.losses())
 
@@ -92,6 +95,11 @@ class Reader:
 
     def get(self, name: str) -> int:
         return self._kernel._current.reader.get(name)
+
+    def unsaved(self, *words: bool) -> bool:
+        for word in words:
+            self._kernel.unsaved = word
+        return self._kernel.unsaved
 
     def renew(self) -> None:
         self._kernel.renew()

@@ -348,6 +348,26 @@ def test_a_loss_that_was_taken_but_not_told_is_told_by_the_next_from_the_last_to
     assert since <= before < taken[3] <= taken[4] <= until
 
 
+def test_that_numbers_are_unsaved_is_known_to_later_agents_of_any_build(place: Place, other_build: Path) -> None:
+    with place.reader() as first:
+        run("old")
+        assert first.ask("unsaved") is False
+        first.ask("unsaved", True)
+    with place.reader() as same:
+        assert same.ask("unsaved") is True
+    with place.reader(other_build) as upgrade:
+        assert upgrade.ask("unsaved") is True
+        assert upgrade.marks() == ["old"]
+        upgrade.ask("loss_state")
+        upgrade.ask("acknowledge")
+        assert len([name for name in place.pinned() if name[0].isdigit()]) == 1
+        assert upgrade.ask("unsaved") is True
+    with place.reader() as saved:
+        assert saved.ask("unsaved", False) is False
+    with place.reader() as last:
+        assert last.ask("unsaved") is False
+
+
 def test_unload_takes_everything_out_of_the_kernel(place: Place, other_build: Path) -> None:
     with place.reader(other_build):
         pass
