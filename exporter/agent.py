@@ -63,8 +63,7 @@ class Pipeline:
             config.process,
             ledger,
         )
-        evidence = config.tamper_evidence
-        signer = Signer(evidence.key_file, where=f"{where}: tamper_evidence.key_file") if evidence else None
+        signer = signer_of(config, where=where)
         self._channels: list[Channel] = []
         with ExitStack() as opened:  # one that cannot be opened closes the others
             for name, sink in config.sinks.items():
@@ -228,3 +227,9 @@ class Pipeline:
             # What comes from the data says what it is; the rest is a fault of ours.
             traceback = None if isinstance(fault, (KernelError, struct.error, ValueError)) else fault
             log.warning("%d events dropped, %s: %s", count, reason, fault, exc_info=traceback)
+
+
+def signer_of(config: Config, *, where: str) -> Signer | None:
+    """What signs for this node, where something does. Raises ConfigError for a key that cannot be used."""
+    evidence = config.tamper_evidence
+    return Signer(evidence.key_file, where=f"{where}: tamper_evidence.key_file") if evidence else None

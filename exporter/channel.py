@@ -102,6 +102,7 @@ class Channel:
     def sign(self, event: Event) -> None:
         """Put a signature (a CHAIN_SIGNED `event`) after the records that have none, where they are chained."""
         if self._chain and self._chain.unsigned:
+            self._ledger.see([event.kind.name])
             self.take((event,), (), time.monotonic())
 
     def flush(self) -> None:
@@ -121,6 +122,11 @@ class Channel:
     def squeeze(self, share: float) -> None:
         """Keep only this share of what may wait in memory."""
         self._outbox.squeeze(share)
+
+    @property
+    def stream(self) -> str:
+        """The id of the sink's stream."""
+        return self._stream.id
 
     @property
     def next(self) -> int:

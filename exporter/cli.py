@@ -22,8 +22,8 @@ from typing import ParamSpec
 import click
 
 from exporter import __version__, commands, config, probes
+from exporter.agent import signer_of
 from exporter.channel import check_sink, check_sinks
-from exporter.encode.chain import Signer
 from exporter.errors import PodwitnessError
 from exporter.keeping import check_keeping
 from exporter.shape import redact
@@ -94,8 +94,7 @@ def check(path: Path) -> None:
     settings = _settings(path)
     check_keeping(settings.spool, where=str(path))
     redact.compile(settings.redaction, where=f"{path}: redaction")
-    if settings.tamper_evidence:
-        Signer(settings.tamper_evidence.key_file, where=f"{path}: tamper_evidence.key_file")
+    signer_of(settings, where=str(path))
     for name, sink in settings.sinks.items():
         check_sink(sink, probes.TOLD, where=f"{path}: sinks.{name}")
     click.echo(f"{path}: ok, sinks: {', '.join(settings.sinks)}")

@@ -8,6 +8,7 @@ were read, the numbers that come next and what is known of the processes.
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -197,7 +198,10 @@ def _placed(where: str) -> Iterator[None]:
 
 
 def check_keeping(settings: config.Spool, *, where: str) -> None:
-    """Raise what `open_keeping` would for the key; makes no file."""
+    """Raise what `open_keeping` would for key and path; makes no file."""
+    path = Path(settings.path)
+    if settings.mode == "disk" and path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is no directory", where=f"{where}: spool.path", hint="name one of the agent's own")
     if settings.mode == "disk":
         with _placed(where):
             read_key(settings.key_file)

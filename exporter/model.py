@@ -201,7 +201,8 @@ class Payload(msgspec.Struct, eq=False):
     """A batch in its wire format: `records` says how many events or spans are in it.
 
     `tag` is the Fluent tag, empty elsewhere. `sequences` are the `podwitness.event.sequence` numbers in it (none in
-    spans). `gzip` says that `data` is compressed; `size` is what it holds uncompressed, in bytes.
+    spans) and `stream` the id of the stream they count. `gzip` says that `data` is compressed; `size` is what it holds
+    uncompressed, in bytes.
     """
 
     signal: Signal
@@ -211,6 +212,7 @@ class Payload(msgspec.Struct, eq=False):
     sequences: Ranges = ()
     gzip: bool = False
     size: int = 0
+    stream: str = ""
 
     def __post_init__(self) -> None:
         """An encoder need not say the size of what it did not compress."""
@@ -236,7 +238,7 @@ class Loss(msgspec.Struct, frozen=True):
     """Records that will never arrive: `count` of them, or None where nobody can know how many.
 
     `sink` is `*` where it concerns all. `since` and `until` (Unix ns) enclose when they were lost, `sequences` are the
-    numbers they had in the sink's stream, if they had any yet.
+    numbers they had in the sink's stream, if they had any yet; `stream` is its id, empty where that is not known.
     """
 
     sink: str
@@ -246,6 +248,7 @@ class Loss(msgspec.Struct, frozen=True):
     since: int
     until: int
     sequences: Ranges = ()
+    stream: str = ""
 
 
 def joined(*several: Ranges) -> Ranges:

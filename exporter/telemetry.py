@@ -78,11 +78,19 @@ class Ledger:
             self.sent[sink] += count
 
     def drop(
-        self, sink: str, stage: str, reason: str, count: int, *, intentional: bool = False, sequences: Ranges = ()
+        self,
+        sink: str,
+        stage: str,
+        reason: str,
+        count: int,
+        *,
+        intentional: bool = False,
+        sequences: Ranges = (),
+        stream: str = "",
     ) -> None:
         """Events or spans that end here; what no rule of the user's wanted is a loss, to be told in the stream.
 
-        `sequences` are their numbers in the sink's stream, where they had some.
+        `sequences` are their numbers in the sink's stream, where they had some, and `stream` is its id.
         """
         if not count:
             return
@@ -90,7 +98,8 @@ class Ledger:
             self.dropped[Drop(sink, stage, reason, intentional)] += count
             if not intentional:
                 now = time.time_ns()
-                self._losses.append(Loss(sink, stage, reason, count, now, now, sequences))
+                stream = stream if sequences else ""  # without numbers it says nothing
+                self._losses.append(Loss(sink, stage, reason, count, now, now, sequences, stream))
 
     def lack(self, loss: Loss) -> None:
         """Something that never became an event: `lose`, and what nobody could count, say it in the stream by this."""
@@ -98,7 +107,7 @@ class Ledger:
             self._losses.append(loss)
 
     def losses(self) -> list[Loss]:
-        """What was lost since the last call, by sink, stage and reason; whoever takes it tells of it in the stream."""
+        """What was lost since the last call, see `merged`; whoever takes it tells of it in the stream."""
         with self._lock:
             taken, self._losses = self._losses, []
         return merged(taken)
@@ -145,10 +154,10 @@ class Ledger:
 
 
 def merged(losses: Iterable[Loss]) -> list[Loss]:
-    """One for each sink, stage and reason: counts added, times enclosing all, numbers of all."""
-    found: dict[tuple[str, str, str], Loss] = {}
+    """One for each sink, stage, reason and stream: counts added, times enclosing all, numbers of all."""
+    found: dict[tuple[str, str, str, str], Loss] = {}
     for loss in losses:
-        key = loss.sink, loss.stage, loss.reason
+        key = loss.sink, loss.stage, loss.reason, loss.stream
         found[key] = _joined(found[key], loss) if key in found else loss
     return list(found.values())
 
@@ -156,7 +165,8 @@ def merged(losses: Iterable[Loss]) -> list[Loss]:
 def _joined(one: Loss, other: Loss) -> Loss:
     count = None if one.count is None or other.count is None else one.count + other.count
     since, until = min(one.since, other.since), max(one.until, other.until)
-    return Loss(one.sink, one.stage, one.reason, count, since, until, joined(one.sequences, other.sequences))
+    sequences = joined(one.sequences, other.sequences)
+    return Loss(one.sink, one.stage, one.reason, count, since, until, sequences, one.stream)
 
 
 class _Lines(logging.Formatter):

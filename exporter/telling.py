@@ -53,6 +53,8 @@ class Telling:
         self._keeping.tell(due)
         for loss in self._ledger.losses():
             if loss.sink in self._ledger.closed:  # nobody is there to be told, and a record of it would be lost as well
+                if loss.reason == "sink_removed":  # once, and there is no stream to tell it in
+                    _log(loss)
                 continue
             if loss.sink in due:
                 self._tell(loss, now)
@@ -66,7 +68,7 @@ class Telling:
         return now - told >= wait
 
     def _tell(self, loss: Loss, now: float) -> None:
-        log.warning("lost %s records of sink %s: %s (%s)", loss.count or "some", loss.sink, loss.reason, loss.stage)
+        _log(loss)
         told, wait = self._told.get(loss.sink, (-_LONGEST, _SECOND))
         if told != now:  # else it is another reason
             again = now - told < 4 * wait
@@ -88,5 +90,12 @@ class Telling:
     def _untold(self, loss: Loss) -> list[Loss]:
         """What records among those lost had told of."""
         statements = self._statements.get(loss.sink, {})
+        channel = self._channels.get(loss.sink)
+        if channel is None or loss.stream not in ("", channel.stream):
+            return []  # numbers of an older stream
         numbers = [n for n in statements if any(first <= n <= last for first, last in loss.sequences)]
         return [msgspec.structs.replace(statements.pop(n), sink=loss.sink) for n in numbers]
+
+
+def _log(loss: Loss) -> None:
+    log.warning("lost %s records of sink %s: %s (%s)", loss.count or "some", loss.sink, loss.reason, loss.stage)

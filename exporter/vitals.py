@@ -22,6 +22,7 @@ class Vitals:
         self.attached = False
         self._required: Mapping[str, Callable[[], bool]] = {}
         self._stopping = False
+        self._broken = ""
         self._beaten = time.monotonic()  # the start is the first turn
 
     def require(self, sinks: Mapping[str, Callable[[], bool]]) -> None:
@@ -31,6 +32,10 @@ class Vitals:
     def attach(self) -> None:
         """The probes are attached: from now on nothing is missed."""
         self.attached = True
+
+    def fail(self, reason: str) -> None:
+        """What cannot be mended but by another start."""
+        self._broken = reason
 
     def beat(self, now: float) -> None:
         """The reader's loop has come round; `now` is monotonic, in seconds."""
@@ -45,6 +50,8 @@ class Vitals:
         reasons = []
         if self._stopping:
             reasons.append("the agent is stopping")
+        if self._broken:
+            reasons.append(self._broken)
         if not self.attached:
             reasons.append("the probes are not attached")
         if self._required and not any(works() for works in self._required.values()):
@@ -53,6 +60,8 @@ class Vitals:
 
     def dead(self, now: float) -> list[str]:
         """Why the agent should be started anew; empty while its loop comes round, and at the end, which has its own."""
+        if self._broken and not self._stopping:
+            return [self._broken]
         silent = now - self._beaten
         if self._stopping or silent <= LIVE_SECONDS:
             return []

@@ -129,7 +129,7 @@ def test_what_one_agent_could_not_send_the_next_one_sends_and_the_numbers_go_on(
 def test_nothing_is_sent_and_the_kernel_forgets_nothing_before_the_commit(tmp_path: Path) -> None:
     ledger, samples = Ledger(), ring(0)
     with HttpReceiver() as receiver, run(tmp_path, ledger, otlp(receiver.url)) as (it, keeping):
-        keeping.due(0.0)
+        keeping.due(0.0, {})
         it.process(samples[:3], OFFSET, OFFSET)
         assert it.pending
         assert not receiver.requests

@@ -22,7 +22,7 @@ def on_disk(folder: Path, ledger: Ledger | None = None, **settings: Any) -> OnDi
 def test_in_memory_the_kernel_may_forget_all_at_once_and_nothing_is_ever_due() -> None:
     keeping = InMemory(Ledger())
     keeping.took(1000, 5.0)
-    assert not keeping.due(1000.0)
+    assert not keeping.due(1000.0, {})
     assert not keeping.pending
     assert keeping.waits({1: 64}) == keeping.commit({1: 64}, {}, NO_ENTRY) == {1: 64}
     queue, stream = keeping.place("a", SINK)
@@ -45,14 +45,14 @@ def test_a_commit_is_due_when_the_oldest_event_is_old_or_there_are_many(tmp_path
     keeping.took(4, 50.0)
     keeping.took(5, 50.09)
     assert keeping.pending
-    assert not keeping.due(50.099)
-    assert keeping.due(50.1)
+    assert not keeping.due(50.099, {})
+    assert keeping.due(50.1, {})
     keeping.commit({}, {}, NO_ENTRY)
     assert not keeping.pending
     keeping.took(9, 51.0)
-    assert not keeping.due(51.0)
+    assert not keeping.due(51.0, {})
     keeping.took(1, 51.0)
-    assert keeping.due(51.0)
+    assert keeping.due(51.0, {})
     keeping.close()
 
 
@@ -64,7 +64,7 @@ def test_where_nothing_is_read_a_commit_is_due_when_something_was_delivered(tmp_
     for second in range(1, 101):
         if 40 <= second < 44:
             ledger.send("it", 1)
-        if keeping.due(1000 + second):
+        if keeping.due(1000 + second, {}):
             due.append(second)
             keeping.commit({}, {}, NO_ENTRY)
     assert due == [1, 31, 40, 41, 42, 43, 73]
@@ -134,3 +134,14 @@ def test_a_key_that_is_none_is_refused_at_its_setting_and_without_a_disk_nobody_
             refuse(bad, where="c.yaml")
     assert list(tmp_path.iterdir()) == [key]
     check_keeping(config.Spool(mode="memory", key_file=str(key)), where="c.yaml")
+
+
+def test_a_commit_is_due_before_what_was_read_fills_half_a_ring(tmp_path: Path) -> None:
+    """However many events and however much time the settings allow: the kernel has no more room than that."""
+    settings = config.Spool(path=str(tmp_path / "spool"), commit_events=1_000_000, commit_milliseconds=10_000)
+    keeping = OnDisk(settings, Ledger(), ring_bytes=4096)
+    keeping.took(1, 1000.0)
+    assert [keeping.due(1000.0, {7: at}) for at in (0, 2048, 2049)] == [False, False, True]
+    keeping.commit({7: 2049}, {}, NO_ENTRY)
+    keeping.took(1, 1000.0)
+    assert [keeping.due(1000.0, {7: at}) for at in (2100, 4098)] == [False, True]

@@ -108,12 +108,12 @@ def test_a_moment_of_more_memory_begins_the_calm_anew() -> None:
     assert [change.state for change in agent.at(0.5)] == ["undone"]
 
 
-def test_memory_is_looked_at_once_a_second() -> None:
+def test_memory_is_looked_at_four_times_a_second() -> None:
     looks = []
     pressure = Pressure(LIMIT, [], measure=lambda: looks.append(1) or 0)  # type: ignore[func-returns-value]
     for tick in range(1000, 3000):
         pressure.look(tick / 1000)
-    assert len(looks) == 2
+    assert len(looks) == 8
 
 
 def test_a_step_that_fails_is_logged_and_counts_as_begun(caplog: pytest.LogCaptureFixture) -> None:

@@ -81,6 +81,15 @@ def test_whatever_happens_the_summary_adds_up(happened: list[tuple[str, str, int
         assert sum(int(part.split()[1]) for part in line.split(", ") if part != "as configured)") == offered[sink]
 
 
+def test_losses_of_different_streams_are_told_apart() -> None:
+    ledger = Ledger()
+    for stream, first in (("old", 7), ("new", 1), ("old", 8)):
+        ledger.drop("a", "spool", "too_old", 1, sequences=((first, first),), stream=stream)
+    ledger.drop("a", "spool", "too_old", 5, stream="old")
+    told = {loss.stream: (loss.count, loss.sequences) for loss in ledger.losses()}
+    assert told == {"old": (2, ((7, 8),)), "new": (1, ((1, 1),)), "": (5, ())}, "without numbers no stream matters"
+
+
 def test_counts_from_many_threads_are_all_there() -> None:
     ledger = Ledger()
 

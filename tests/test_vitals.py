@@ -32,3 +32,13 @@ def test_an_agent_that_ends_is_not_ready_but_must_be_left_to_end() -> None:
     vitals.stop()
     assert vitals.unready() == ["the agent is stopping"]
     assert vitals.dead(time.monotonic() + 10 * LIVE_SECONDS) == []
+
+
+def test_what_only_another_start_can_mend_is_neither_ready_nor_alive() -> None:
+    vitals = Vitals()
+    vitals.attach()
+    vitals.fail("the probes were removed")
+    assert vitals.unready() == ["the probes were removed"]
+    assert vitals.dead(0.0) == ["the probes were removed"]
+    vitals.stop()
+    assert vitals.dead(0.0) == []

@@ -6,6 +6,7 @@
 import gc
 import time
 from functools import partial
+from pathlib import Path
 
 from exporter import probes
 from exporter.agent import Pipeline
@@ -32,6 +33,7 @@ class Duties:
         self._kernel, self._pipeline = kernel, pipeline
         self._vitals, self._notifier = vitals, notifier
         self._sinks = tuple(config.sinks.values())
+        self._pins = Path(config.kernel.pin_path) / "word" if config.kernel.persist else None
         self._left_out: set[str] = set()
         limit = ceiling(config.memory.limit_bytes, cgroup_limit())
         if limit < config.memory.limit_bytes:
@@ -50,14 +52,15 @@ class Duties:
         at = time.monotonic()
         self._vitals.beat(at)
         self._notifier.look(self._vitals, at)  # has a rhythm of its own: a watchdog can be short
+        for change in self._pressure.look(at):  # and so has this: what waits in a ring is read fast
+            self._tell(change.step, change.state, change.memory, change.limit)
         if not now and at - self._looked < _SECOND:
             return
         self._looked = at
         self._kernel.renew()
         self._count_losses()
-        for change in self._pressure.look(at):
-            self._tell(change.step, change.state, change.memory, change.limit)
         self._tell_trouble()
+        self._look_for_pins()
 
     def stop(self) -> None:
         """The loop has ended as it should; what is left is read and sent."""
@@ -76,6 +79,16 @@ class Duties:
             ledger.lack(Loss(ALL_SINKS, stage, lost.reason, lost.samples, lost.since + offset, lost.until + offset))
         if news:  # at once: the next commit says that they are told
             self._pipeline.tell_losses()
+
+    def _look_for_pins(self) -> None:
+        """Without their pins the probes are gone, and nothing comes any more: that is not a quiet node."""
+        if self._pins is None or self._pins.exists():
+            return
+        log.error("the pins in %s were removed, and the probes with them; start the agent again", self._pins.parent)
+        self._vitals.fail("the probes were removed")
+        now = time.time_ns()
+        self._pipeline.ledger.lack(Loss(ALL_SINKS, "kernel", "pins_removed", None, now - 10**9, now))
+        self._pins = None
 
     def _tell_trouble(self) -> None:
         """A disk that fails is a step of its own: the agent goes on in memory, and says so."""

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from exporter import __version__
-from exporter.agent import Pipeline
+from exporter.agent import Pipeline, signer_of
 from exporter.commands.duties import Duties
 from exporter.commands.node import Node, hierarchy, open_kernel
 from exporter.config import Config
 from exporter.enrich.host import node_name
 from exporter.health import serve
-from exporter.keeping import Keeping, open_keeping
+from exporter.keeping import Keeping, check_keeping, open_keeping
 from exporter.model import Loss
 from exporter.notify import Notifier
 from exporter.source.programs import Kernel
@@ -48,6 +48,8 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
         stack.callback(notifier.close)
         if config.health:
             stack.callback(serve(config.health, vitals, where=where))
+        signer_of(config, where=where)  # before the spool is opened: a wrong key must not cost what is in it
+        check_keeping(config.spool, where=where)
         tree = hierarchy(config)
         node = Node(config, ledger, tree)
         stack.callback(node.close)
@@ -144,6 +146,9 @@ class _Run:
         self._duties.stop()
         for samples in kernel.rest():
             pipeline.process(samples, kernel.offset(), time.time_ns())
+            kernel.acknowledge(
+                pipeline.secure(kernel.positions(), self._state)
+            )  # a full ring is more than memory holds
         self._duties.look(now=True)
         pipeline.tell_losses()
         pipeline.tell([pipeline.own.stopped()])

@@ -6,16 +6,17 @@ The encoders whose format is a plain sequence (Fluent's packed entries, lines of
 """
 
 from exporter.config import Batch
-from exporter.model import Payload
+from exporter.model import Payload, Stream
 
 
 class Chunk:
-    """The chunk being filled for one tag."""
+    """The chunk being filled for one tag, of records in `stream`."""
 
-    def __init__(self, limits: Batch, tag: str = "") -> None:
+    def __init__(self, limits: Batch, stream: Stream, tag: str = "") -> None:
         self.pending = 0
         self._max_records, self._max_bytes = limits.max_records, limits.max_bytes
-        self._tag = tag
+        self._stream, self._tag = stream, tag
+        self._id = ""  # the stream's when the first of what is pending came
         self._entries: list[bytes] = []
         self._size = 0
         self._numbers: list[tuple[int, int]] = []  # ranges that are closed
@@ -29,6 +30,8 @@ class Chunk:
         full = None
         if self._size + len(entry) > self._max_bytes and self._entries:
             full = self.take()
+        if not self._entries:
+            self._id = self._stream.id
         if number != self._next or not self._entries:
             self._open(number)
         self._next = number + 1
@@ -43,7 +46,7 @@ class Chunk:
         if not self.pending:
             return None
         numbers = (*self._numbers, (self._first, self._next - 1))
-        payload = Payload("logs", b"".join(self._entries), self.pending, self._tag, numbers)
+        payload = Payload("logs", b"".join(self._entries), self.pending, self._tag, numbers, stream=self._id)
         self._entries.clear()
         self._numbers.clear()
         self._size = self.pending = 0

@@ -69,7 +69,7 @@ class FluentEncoder:
         keep = provable(keep) if chain else keep
         self._link = linker(chain, kinds, keep, stream, "flat", _encoder(CHAIN_HASH, str))
         self._parts = parts(kinds, keep, self._shared)
-        self._chunks = {kind: Chunk(batch, f"{tag}.{kind.name}") for kind in kinds}
+        self._chunks = {kind: Chunk(batch, stream, f"{tag}.{kind.name}") for kind in kinds}
         self._begin()
 
     @property

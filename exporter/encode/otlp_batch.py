@@ -40,7 +40,7 @@ class Batches:
         self._signal: Signal = signal
         self._limits = limits
         self._stream = stream
-        self._first = 0  # number of the oldest that is pending
+        self._first, self._id = 0, ""  # number of the oldest that is pending, and the stream's id then
         self._size = frame.envelope
         self._groups: dict[bytes, list[bytes]] = {}
 
@@ -79,13 +79,14 @@ class Batches:
     def _open(self, resource: bytes) -> list[bytes]:
         """The first record of a Resource comes, perhaps of the batch."""
         if not self.pending and self._stream is not None:
-            self._first = self._stream.next - 1
+            self._first, self._id = self._stream.next - 1, self._stream.id
         group = self._groups[resource] = list[bytes]()
         return group
 
     def _take(self) -> Payload:
         numbers = ((self._first, self._first + self.pending - 1),) if self._stream is not None else ()
-        payload = Payload(self._signal, self.frame.seal(self._groups), self.pending, sequences=numbers)
+        data = self.frame.seal(self._groups)
+        payload = Payload(self._signal, data, self.pending, sequences=numbers, stream=self._id)
         self._groups.clear()
         self._size, self.pending = self.frame.envelope, 0
         return payload

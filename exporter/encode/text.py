@@ -52,7 +52,7 @@ class TextEncoder:
         timestamps: bool,
     ) -> None:
         self._lines = {kind: _line(kind, keep[kind.name], node) for kind in kinds}
-        self._chunk = Chunk(batch)
+        self._chunk = Chunk(batch, stream)
         self._stream = stream
         self._timestamps = timestamps
 

@@ -51,9 +51,10 @@ class Own:
         first, *rest = [loss.sequences[at : at + SHOWN] for at in range(0, len(loss.sequences), SHOWN)] or [()]
         later = sum(_length(ranges) for ranges in rest)
         count = None if loss.count is None else max(0, loss.count - later)
+        stream = loss.stream if loss.stream and loss.sequences else None
         return [
-            self._event(probes.EVENTS_LOST, (*said, count, *between, _texts(first))),
-            *(self._event(probes.EVENTS_LOST, (*said, _length(more), *between, _texts(more))) for more in rest),
+            self._event(probes.EVENTS_LOST, (*said, many, *between, _texts(ranges), stream))
+            for many, ranges in ((count, first), *((_length(more), more) for more in rest))
         ]
 
     def degraded(self, step: str, state: str, memory: int, limit: int) -> Event:

@@ -20,11 +20,14 @@ AGENT_STOPPED = Kind(name="agent.stopped")
 
 EVENTS_LOST = Kind(
     name="agent.events_lost",
-    derived=tuple(_LOST + leaf for leaf in ("stage", "reason", "count", "from", "to", "sequences")),
+    derived=tuple(_LOST + leaf for leaf in ("stage", "reason", "count", "from", "to", "sequences", "stream")),
     body=(("stage", _LOST + "stage"), ("reason", _LOST + "reason"), ("count", _LOST + "count")),
     severity=13,
 )
-"""Records that will never arrive (`model.Loss`). `from` and `to` are ISO times; `sequences` ranges as text, `7-9`."""
+"""Records that will never arrive (`model.Loss`). `from` and `to` are ISO times; `sequences` ranges as text, `7-9`.
+
+`stream` is the id of the stream that the ranges are of, where there are some and it is known.
+"""
 
 DEGRADATION = Kind(
     name="agent.degradation",

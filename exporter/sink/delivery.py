@@ -118,7 +118,8 @@ class Outbox:
         with self._changed:
             gone = "closed" if self._deserted else "shutdown" if self._deadline is not None else ""
         if gone:
-            self._ledger.drop(self._name, "sink", gone, payload.records, sequences=payload.sequences)
+            sequences, stream = payload.sequences, payload.stream
+            self._ledger.drop(self._name, "sink", gone, payload.records, sequences=sequences, stream=stream)
         elif self._queue.put(compressed(payload) if self._transport.gzip else payload):
             self.wake()
 

@@ -16,7 +16,7 @@ class Head:
     """The parts of one payload that are still to be sent, in their order, and the fate of the others."""
 
     def __init__(self, payload: Payload, wire: Wire) -> None:
-        self._parts, self._wire = deque([payload]), wire
+        self._parts, self._wire, self._stream = deque([payload]), wire, payload.stream
         self._sent = 0  # records
         self._lost: list[tuple[str, int, Ranges]] = []  # reason, records, and their numbers where they are known
         self._unanswered = 0  # attempts in a row with the first part
@@ -71,7 +71,7 @@ class Head:
             return
         ledger.send(name, self._sent)
         for reason, records, sequences in self._lost:
-            ledger.drop(name, "sink", reason, records, sequences=sequences)
+            ledger.drop(name, "sink", reason, records, sequences=sequences, stream=self._stream)
         queue.settle(partly=bool(self._lost))
 
     def _take(self) -> Payload:

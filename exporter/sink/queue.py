@@ -142,4 +142,5 @@ class MemoryQueue:
         self._untold[reason] += payload.records
 
     def _drop(self, payload: Payload, reason: str) -> None:
-        self._ledger.drop(self._name, "sink", reason, payload.records, sequences=payload.sequences)
+        sequences, stream = payload.sequences, payload.stream
+        self._ledger.drop(self._name, "sink", reason, payload.records, sequences=sequences, stream=stream)

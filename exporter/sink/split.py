@@ -43,7 +43,8 @@ def _half(whole: Payload, data: bytes, records: int, sequences: Ranges) -> Paylo
     size = len(data)
     if whole.gzip:
         data = igzip.compress(data, 1)
-    return Payload(whole.signal, data, records, whole.tag, sequences if whole.sequences else (), whole.gzip, size)
+    numbers = sequences if whole.sequences else ()
+    return Payload(whole.signal, data, records, whole.tag, numbers, whole.gzip, size, whole.stream)
 
 
 def _numbers(found: list[int | None]) -> Ranges:

@@ -12,7 +12,7 @@ there, and is tried again once a second. A damaged database is set aside; what c
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -61,9 +61,13 @@ class Spool:
         """The entries it left."""
         self.failing = ""
         """Why nothing can be committed now; empty when all is well."""
+        self.on_unsaved: Callable[[], None] = lambda: None
+        """Called right before payloads go to the sinks that no commit holds: once from one good commit to the next."""
 
         self._now = now
         self._retry_at = 0.0
+        self._closed = False
+        self._exposed = False  # whether `on_unsaved` was called since the last good commit
         self._positions = Positions()
         self._writer = Writer(settings.path, ledger, clock, now, Cipher(key))
 
@@ -90,8 +94,9 @@ class Spool:
 
     @property
     def backlogged(self) -> bool:
-        """Whether so much waits for a disk that fails that nothing more should be read."""
-        return any(queue.crowded for queue in self._writer.queues.values())
+        """Whether so much waits for a disk that fails, for each sink, that nothing more should be read."""
+        queues = self._writer.queues.values()
+        return bool(queues) and all(queue.crowded for queue in queues)
 
     @property
     def wants_checkpoint(self) -> bool:
@@ -106,9 +111,12 @@ class Spool:
         """All queues are made: what is there for other sinks is dropped as `sink_removed`."""
         self._writer.forget_others()
 
-    def mark_told(self) -> None:
-        """The losses until now are about to be taken from the ledger: the next commit holds what tells of them."""
-        self._writer.mark_told()
+    def mark_told(self, sinks: Collection[str] | None = None) -> None:
+        """The losses of `sinks` until now are about to be told: the next commit holds the records that do.
+
+        None: those of all. What concerns all sinks (`ALL_SINKS`) is told where that is among them.
+        """
+        self._writer.mark_told(sinks)
 
     def commit(self, commit: Commit) -> Mapping[int, int]:
         """Make safe what was put; up to where each ring need not be read again.
@@ -122,24 +130,41 @@ class Spool:
         if self.failing:
             places = {name: queue.place for name, queue in self._writer.queues.items()}
             self._positions.settled(*({name: place[n] for name, place in places.items()} for n in (0, 1)))
+            self._expose(any(put > done for put, done in places.values()))
         for queue in self._writer.queues.values():
             queue.publish()
             queue.trim()
+        if self.failing and not self.backlogged:
+            for queue in self._writer.queues.values():
+                queue.relieve()
         return dict(self._positions.safe)
 
     def close(self) -> None:
-        """Take what was delivered off the disk, and let go of it. The queues are closed before.
+        """Take what was delivered or lost off the disk, and let go of it. The queues are closed before.
+
+        What is lost since the last commit nobody was told of: the next run tells it.
 
         Where the disk fails, positions stay what they were: what the queues dropped can be read again, if the rings
         stay.
         """
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.bequeath()
         if not self.failing:
             self._attempt()
         else:
-            self._writer.thin()
+            while self._writer.thin():
+                pass
         self._writer.close()
 
     # Trouble and its end.
+
+    def _expose(self, unsaved: bool) -> None:
+        """What is published next may be delivered, and be unknown to whoever comes after a kill."""
+        if unsaved and not self._exposed:
+            self._exposed = True
+            self.on_unsaved()
 
     def _attempt(self) -> None:
         try:
@@ -151,6 +176,7 @@ class Spool:
             log.warning("spool %s can be written again", self._writer.folder.database)
             self.failing = ""
         self._retry_at = 0.0
+        self._exposed = False
         self._positions.committed()
 
     def _fail(self, error: Exception) -> None:

@@ -5,13 +5,17 @@ holds the record telling of it: a kill between the two loses neither.
 """
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from exporter.model import Payload, Ranges
+from exporter.model import Payload
 from exporter.sink.spool_rows import Holding, Tally
 from exporter.telemetry import Ledger
+
+LARGEST = 512 * 1024 * 1024
+"""Bytes of a payload; SQLite takes no row of 1 GB."""
 
 _THIN = 256  # rows taken off at once where the disk is full: that needs room too
 
@@ -32,7 +36,7 @@ class Row(msgspec.Struct, eq=False):
     @property
     def tally(self) -> Tally:
         """What leaves the spool with it."""
-        return Tally(((self.id, self.id),), self.payload.records, self.payload.sequences)
+        return Tally.of(self.id, self.payload)
 
 
 class Part(NamedTuple):
@@ -79,6 +83,48 @@ class Unsaved:
         self.bytes = 0
 
 
+class Tail:
+    """The newest rows, in memory."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._rows: deque[Row] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    @property
+    def first(self) -> Row:
+        """The oldest."""
+        return self._rows[0]
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """More, in their order."""
+        for row in rows:
+            self._rows.append(row)
+            self.bytes += row.bytes
+
+    def pop(self) -> Row:
+        """The oldest, which leaves."""
+        row = self._rows.popleft()
+        self.bytes -= row.bytes
+        return row
+
+    def purge(self) -> None:
+        """What is settled leaves."""
+        rows = [row for row in self._rows if not row.settled]
+        self.clear()
+        self.extend(rows)
+
+    def clear(self) -> None:
+        """Nothing is here any more."""
+        self._rows.clear()
+        self.bytes = 0
+
+
 class Account:
     """One queue's; its calls come with the queue's lock held.
 
@@ -102,14 +148,14 @@ class Account:
 
     def refuse(self, payload: Payload, reason: str) -> None:
         """A payload that never gets in."""
-        self._drop(payload.records, payload.sequences, reason, "sink")
+        self._drop(payload, reason, "sink")
 
     def leave(self, row: Row, lost: str = "", stage: str = "spool") -> None:
         """The row waits no more: delivered, or lost in `stage` for this reason (or in part, and counted already)."""
         row.settled, row.lost = True, row.lost or bool(lost)
         self._less(row.payload.records, row.bytes)
         if lost:
-            self._drop(row.payload.records, row.payload.sequences, lost, stage)
+            self._drop(row.payload, lost, stage)
         if row.saved:
             self.remove(row)
 
@@ -120,14 +166,23 @@ class Account:
     def forget(self, tally: Tally, reason: str, size: int | None = None) -> None:
         """Rows that are not in memory are lost; they waited here where `size` says how many bytes."""
         if tally != Tally():
-            self._drop(tally.records, tally.sequences, reason, "spool")
+            for stream, records, sequences in tally.shares:
+                self._ledger.drop(self._name, "spool", reason, records, sequences=sequences, stream=stream)
             self._untold.append(tally)
         if size is not None:
             self._less(tally.records, size)
 
-    def mark_told(self) -> None:
-        """What was lost until now is told by records that the next commit holds."""
-        self._told += self._untold
+    def mark_told(self, *, stated: bool) -> None:
+        """What was lost until now is told by records that the next commit holds.
+
+        `stated`: by the spool's last statement. Such rows go like those that were delivered; those whose records came
+        into no commit stay.
+        """
+        if stated:
+            self._delivered += self._untold
+            self._told = []
+        else:
+            self._told += self._untold
         self._untold = []
 
     def leaving(self, *, thin: bool) -> tuple[list[Tally], list[Tally]]:
@@ -150,5 +205,6 @@ class Account:
         if not self.records:
             self.bytes = 0  # the size of a damaged row can have been anything
 
-    def _drop(self, records: int, sequences: Ranges, reason: str, stage: str) -> None:
-        self._ledger.drop(self._name, stage, reason, records, sequences=sequences)
+    def _drop(self, payload: Payload, reason: str, stage: str) -> None:
+        sequences, stream = payload.sequences, payload.stream
+        self._ledger.drop(self._name, stage, reason, payload.records, sequences=sequences, stream=stream)

@@ -43,7 +43,7 @@ class Found:
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, int]] = []
-        self._sequences: list[tuple[int, int]] = []
+        self._sequences: dict[str, list[tuple[int, int]]] = {}  # by stream
         self.count = self.records = self.bytes = self.newest = 0
 
     def add(self, row: int, meta: Meta, size: int) -> None:
@@ -52,9 +52,11 @@ class Found:
             self._rows[-1] = self._rows[-1][0], row
         else:
             self._rows.append((row, row))
-        self._sequences.extend(meta.sequences)
-        if len(self._sequences) > _COMPACT:
-            self._sequences = list(joined(tuple(self._sequences)))
+        if meta.sequences:
+            sequences = self._sequences.setdefault(meta.stream, [])
+            sequences.extend(meta.sequences)
+            if len(sequences) > _COMPACT:
+                self._sequences[meta.stream] = list(joined(tuple(sequences)))
         self.count += 1
         self.records += meta.records
         self.bytes += size
@@ -63,7 +65,8 @@ class Found:
     @property
     def tally(self) -> Tally:
         """All of them."""
-        return Tally(tuple(self._rows), self.records, joined(tuple(self._sequences)))
+        streams = {stream: joined(tuple(sequences)) for stream, sequences in self._sequences.items()}
+        return Tally(tuple(self._rows), self.records, streams.pop("", ()), streams)
 
 
 @dataclass

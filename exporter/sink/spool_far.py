@@ -94,12 +94,13 @@ class Far:
         """The row that was peeked at is none of these any more; it, and the bytes of its payload."""
         row, meta, size = self._peeked.popleft()
         self._skip()
-        return Tally(((row, row),), meta.records, meta.sequences), size
+        return Tally.of(row, meta), size
 
     def stored(self, row: Row, wire: str) -> Stored:
         """A row of this queue as it goes to disk."""
         of = row.payload
-        meta = Meta(self._name, wire, of.signal, of.tag, of.records, of.sequences, of.gzip, of.size, row.written)
+        whose, numbers = (self._name, wire, of.signal, of.tag), (of.records, of.sequences)
+        meta = Meta(*whose, *numbers, of.gzip, of.size, row.written, of.stream)
         return stored(row.id, meta, self._cipher.seal(of.data, _bound(row.id, self._name)))
 
     def _row(self, one: Stored, meta: Meta) -> Row:

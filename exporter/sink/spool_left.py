@@ -1,8 +1,9 @@
 """What the last run left: whose rows are on disk, what ought to be there, and what nobody can know."""
 
 import time
+from collections.abc import Collection, Iterable
 
-from exporter.model import Loss, Stream
+from exporter.model import Loss, Stream, joined
 from exporter.sink.spool_cipher import Cipher
 from exporter.sink.spool_contents import Contents, Found
 from exporter.sink.spool_disk import Loaded
@@ -53,32 +54,49 @@ class Left:
 
 
 class Doubts:
-    """Losses that nobody can count: in the statement until they are told, so that a kill does not hide them."""
+    """Losses that no row stands for: in the statement until they are told, so that a kill does not hide them.
+
+    Those that nobody can count, and those that the last run had no time to tell.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._all: list[tuple[str, str]] = []
-        self._told = 0
+        self._untold: list[Loss] = []
+        self._told: list[Loss] = []  # by records that no commit holds yet
 
     def add(self, sink: str, reason: str, since: int) -> None:
         """Something of `sink` is lost, and nobody can know how much; Unix ns."""
-        self._all.append((sink, reason))
         until = time.time_ns()
-        self._ledger.lack(Loss(sink, "spool", reason, None, min(since, until), until))
+        self.recall(Loss(sink, "spool", reason, None, min(since, until), until))
 
-    def mark_told(self) -> None:
-        """The next commit holds what tells of those until now."""
-        self._told = len(self._all)
+    def recall(self, loss: Loss) -> None:
+        """It is still to be told."""
+        self._untold.append(loss)
+        self._ledger.lack(loss)
+
+    def leave(self, losses: Iterable[Loss]) -> None:
+        """The run ends: all that is in the ledger is for the next one to tell, what is untold here among it."""
+        self._untold, self._told = [*self._told, *losses], []
+
+    def mark_told(self, sinks: Collection[str] | None, known: Collection[str]) -> None:
+        """The next commit holds what tells of those of `sinks`, None for all; nobody is told of those not `known`."""
+        still = {*known}.difference(known if sinks is None else sinks)
+        self._told += [loss for loss in self._untold if loss.sink not in still]
+        self._untold = [loss for loss in self._untold if loss.sink in still]
 
     @property
-    def untold(self) -> tuple[tuple[str, str], ...]:
+    def untold(self) -> tuple[Loss, ...]:
         """What the next commit does not tell of."""
-        return tuple(self._all[self._told :])
+        return tuple(self._untold)
+
+    @property
+    def owed(self) -> tuple[Loss, ...]:
+        """What no commit tells of."""
+        return (*self._told, *self._untold)
 
     def written(self) -> None:
         """That commit is done."""
-        del self._all[: self._told]
-        self._told = 0
+        self._told = []
 
 
 def _guessed(name: str, contents: Contents, cipher: Cipher) -> Holding:
@@ -87,7 +105,15 @@ def _guessed(name: str, contents: Contents, cipher: Cipher) -> Holding:
     sealed = contents.state.get(STREAM + name, b"")
     stream = decoded(cipher.unseal(sealed, value_place(STREAM + name)) or b"", Stream)
     last = tally.rows[-1][1]
-    if stream is not None and tally.sequences:
-        holes = without(((tally.sequences[0][0], stream.next - 1),), tally.sequences)
-        tally = tally.plus(Tally((), sum(end - first + 1 for first, end in holes), holes))
+    if stream is not None:
+        tally = tally.plus(_holes(tally, stream))
     return Holding(contents.numbers[name], (last & ((1 << PLACES) - 1)) + 1, tally)
+
+
+def _holes(tally: Tally, stream: Stream) -> Tally:
+    named = tally.streams.get(stream.id, ())
+    if not (there := joined(named, tally.sequences)):
+        return Tally()
+    holes = without(((there[0][0], stream.next - 1),), there)
+    records = sum(end - first + 1 for first, end in holes)
+    return Tally((), records, () if named else holes, {stream.id: holes} if named and holes else {})

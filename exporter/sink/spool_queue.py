@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from exporter import config
 from exporter.model import Payload, Ranges
 from exporter.sink.notices import Notices
-from exporter.sink.spool_account import Account, Part, Row, Unsaved
+from exporter.sink.spool_account import LARGEST, Account, Part, Row, Tail, Unsaved
 from exporter.sink.spool_cipher import Cipher
 from exporter.sink.spool_clock import SpoolClock
 from exporter.sink.spool_contents import Found
@@ -22,8 +22,7 @@ from exporter.sink.spool_far import FAILURES, Far
 from exporter.sink.spool_rows import PLACES, Holding, Stored, Tally
 from exporter.telemetry import Ledger
 
-_LARGEST = 512 * 1024 * 1024
-"""Bytes of a payload; SQLite takes no row of 1 GB."""
+_NEAR = 4 * 1024 * 1024  # bytes of what is on disk that are in memory too: a sink that keeps up reads nothing back
 
 
 class SpoolQueue:
@@ -48,9 +47,8 @@ class SpoolQueue:
         self._flight: Row | None = None
         self._near: deque[Row] = deque()
         self._far = Far(name, cipher)
-        self._tail: deque[Row] = deque()
-        self._tail_bytes = 0
-        self._memory = settings.max_bytes
+        self._tail = Tail()
+        self._memory = min(settings.max_bytes, _NEAR)
         self._unsaved = Unsaved()
         self._closed = False
 
@@ -70,7 +68,7 @@ class SpoolQueue:
         with self._lock:
             if self._closed:
                 self._account.refuse(payload, "shutdown")
-            elif len(payload.data) > min(self._settings.max_disk_bytes, _LARGEST):
+            elif len(payload.data) > min(self._settings.max_disk_bytes, LARGEST):
                 self._account.refuse(payload, "too_large_for_queue")
             else:
                 self._take(payload)
@@ -105,7 +103,7 @@ class SpoolQueue:
     def squeeze(self, share: float) -> None:
         """Keep only this share of the settings' bytes in memory from now on; the rest is on disk alone."""
         with self._lock:
-            self._memory = int(self._settings.max_bytes * share)
+            self._memory = int(min(self._settings.max_bytes, _NEAR) * share)
             self._evict()
 
     def close(self) -> int:
@@ -114,15 +112,15 @@ class SpoolQueue:
             self._closed = True
             for row in self._unsaved.rows:
                 self._leave(row, "shutdown", "sink")
-            self._flight, self._tail_bytes = None, 0
+            self._flight = None
             for rows in (self._near, self._tail, self._buffer):
                 rows.clear()
             return self._account.records
 
-    def mark_told(self) -> None:
-        """What was lost until now is told by records that the next commit holds."""
+    def mark_told(self, *, stated: bool = False) -> None:
+        """What was lost until now is told by records that the next commit holds, or `stated` by the spool itself."""
         with self._lock:
-            self._account.mark_told()
+            self._account.mark_told(stated=stated)
 
     # The reader's thread, around a transaction.
 
@@ -171,15 +169,14 @@ class SpoolQueue:
                 row.saved = True
                 if row.settled:  # while it was being written
                     self._account.remove(row)
-            self._unsaved.clear()  # `put` is called by this thread alone
+            if part.rows:  # all there are: `put` is called by this thread alone; a thin part writes none
+                self._unsaved.clear()
 
     def publish(self) -> None:
         """What was put can be sent from now on. What memory cannot hold is on disk alone."""
         with self._lock:
-            fresh = [row for row in self._buffer if not row.settled]
+            self._tail.extend(row for row in self._buffer if not row.settled)
             self._buffer.clear()
-            self._tail.extend(fresh)
-            self._tail_bytes += sum(row.bytes for row in fresh)
             self._evict()
 
     def trim(self) -> None:
@@ -190,6 +187,16 @@ class SpoolQueue:
                     self._drop_oldest(reason)
             except FAILURES as error:
                 self._fails(error)
+
+    def relieve(self) -> None:
+        """Drop the oldest that are not saved, until it is not crowded: others are not to wait for this one's sink."""
+        with self._lock:
+            for row in self._unsaved.rows:
+                if not self.crowded:
+                    break
+                if row is not self._flight:
+                    self._leave(row, "spool_full")
+            self._tail.purge()
 
     @property
     def crowded(self) -> bool:
@@ -215,11 +222,8 @@ class SpoolQueue:
             kept = [row.tally for row in self._in_memory()]
             lost = self._tally.minus(Tally().plus(found.tally, *kept, *self._account.gone))
             self._far.replace(found.tally.rows)
-            rest = (
-                sum(row.bytes for row in self._in_memory())
-                + self._unsaved.bytes
-                + self._cipher.plain(found.bytes, found.count)
-            )
+            here = sum(row.bytes for row in self._in_memory()) + self._unsaved.bytes
+            rest = here + self._cipher.plain(found.bytes, found.count)
             self._account.forget(lost, "spool_corrupt", self._account.bytes - rest)
             self.damaged = False
 
@@ -238,7 +242,7 @@ class SpoolQueue:
             if self._near:
                 row = self._near.popleft()
             elif self._tail and not self._far:
-                row = self._pop_tail()
+                row = self._tail.pop()
             else:
                 return
             if row.spoilt:
@@ -254,7 +258,7 @@ class SpoolQueue:
             return self._near[0].written
         if self._far and not self._closed:
             return self._far.peek().written
-        return self._tail[0].written if self._tail else None
+        return self._tail.first.written if self._tail else None
 
     def _excess(self, written: int) -> str:
         if self._account.bytes > self._settings.max_disk_bytes:
@@ -271,7 +275,7 @@ class SpoolQueue:
             tally, size = self._far.drop()
             self._account.forget(tally, reason, size)
         else:
-            self._leave(self._pop_tail(), reason)
+            self._leave(self._tail.pop(), reason)
 
     def _leave(self, row: Row, lost: str = "", stage: str = "spool") -> None:
         if not row.saved:
@@ -280,13 +284,8 @@ class SpoolQueue:
 
     def _evict(self) -> None:
         """What memory cannot hold is on disk alone; what is not on disk stays."""
-        while self._tail_bytes > self._memory and self._tail[0].saved:
-            self._far.append(self._pop_tail().id)
-
-    def _pop_tail(self) -> Row:
-        row = self._tail.popleft()
-        self._tail_bytes -= row.bytes
-        return row
+        while self._tail.bytes > self._memory and self._tail.first.saved:
+            self._far.append(self._tail.pop().id)
 
     def _in_memory(self) -> list[Row]:
         flight = [] if self._flight is None else [self._flight]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.errors import ConfigError
-from exporter.model import Ranges, Stream
+from exporter.model import Ranges, Stream, joined
 from exporter.sink.spool_cipher import Cipher, read_key
 from exporter.sink.spool_contents import Contents, OtherKeyError, examine
 from exporter.sink.spool_database import SQL_ERRORS, damaged, reading
@@ -52,10 +52,10 @@ def _streams(contents: Contents, cipher: Cipher) -> dict[str, Spooled]:
     for name, value in values.items():
         stream = decoded(value, Stream) if name.startswith(STREAM) else None
         if stream is not None:
-            found[stream.sink] = Spooled(stream.id, stream.next, _waiting(contents, stream.sink))
+            found[stream.sink] = Spooled(stream.id, stream.next, _waiting(contents, stream))
     return found
 
 
-def _waiting(contents: Contents, sink: str) -> Ranges:
-    holding = contents.statement.queues.get(sink) if contents.statement else None
-    return holding.tally.sequences if holding else ()
+def _waiting(contents: Contents, stream: Stream) -> Ranges:
+    holding = contents.statement.queues.get(stream.sink) if contents.statement else None
+    return joined(holding.tally.sequences, holding.tally.streams.get(stream.id, ())) if holding else ()

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from isal import isal_zlib
 
-from exporter.model import Payload, Ranges, Signal, joined
+from exporter.model import Loss, Payload, Ranges, Signal, joined
 from exporter.sink.spool_clock import Moment
 
 S = TypeVar("S")
@@ -34,14 +34,36 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     gzip: bool
     size: int
     written: int
+    stream: str = ""  # older rows have none
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """Some rows: their ids, how many records are in them, and the numbers of those in their stream."""
+    """Some rows: their ids, how many records are in them, and the numbers of those by their stream's id.
+
+    `sequences` are of rows that do not say their stream: an older format.
+    """
 
     rows: Ranges = ()
     records: int = 0
     sequences: Ranges = ()
+    streams: dict[str, Ranges] = {}
+
+    @classmethod
+    def of(cls, row: int, payload: "Payload | Meta") -> "Tally":
+        """One row."""
+        sequences, stream = payload.sequences, payload.stream
+        named = {stream: sequences} if stream and sequences else {}
+        return cls(((row, row),), payload.records, () if named else sequences, named)
+
+    @property
+    def shares(self) -> list[tuple[str, int, Ranges]]:
+        """By stream: its id, how many records, and their numbers; last what has no numbers."""
+        named = [*self.streams.items(), *((("", self.sequences),) if self.sequences else ())]
+        if len(named) < 2:
+            return [(stream, self.records, ranges) for stream, ranges in named or (("", ()),)]
+        counted = [(stream, sum(last - first + 1 for first, last in ranges), ranges) for stream, ranges in named]
+        rest = self.records - sum(count for _, count, _ in counted)
+        return [*counted, *([("", rest, ())] if rest > 0 else [])]
 
     def plus(self, *others: "Tally") -> "Tally":
         """These rows and those, which are none of these."""
@@ -50,6 +72,10 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
             joined(*(tally.rows for tally in several)),
             sum(tally.records for tally in several),
             joined(*(tally.sequences for tally in several)),
+            {
+                stream: joined(*(tally.streams.get(stream, ()) for tally in several))
+                for stream in dict.fromkeys(stream for tally in several for stream in tally.streams)
+            },
         )
 
     def minus(self, other: "Tally") -> "Tally":
@@ -58,6 +84,11 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
             without(self.rows, other.rows),
             max(self.records - other.records, 0),
             without(self.sequences, other.sequences),
+            {
+                stream: left
+                for stream, ranges in self.streams.items()
+                if (left := without(ranges, other.streams.get(stream, ())))
+            },
         )
 
 
@@ -74,7 +105,8 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
 
     `spool` is the random name of this spool, `streams` are the sealed values of `stream.<sink>` (their numbers must
     not be given out twice), `states` is how many values there are, `journal` the first entry and the one after the
-    last, `doubts` are losses that nobody could count and nobody was told of yet: (sink, reason).
+    last, `losses` are those that nobody was told of yet and that no row stands for. `doubts` are the same in an older
+    format: (sink, reason).
     """
 
     spool: str
@@ -86,6 +118,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
     journal: tuple[int, int]
     clock: Moment
     doubts: tuple[tuple[str, str], ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 class Stored(NamedTuple):
@@ -123,7 +156,7 @@ def meta_of(row: object, encoded: object, meta_sum: object) -> Meta | None:
 
 def payload_of(meta: Meta, data: bytes) -> Payload:
     """The payload as it was put."""
-    return Payload(meta.signal, data, meta.records, meta.tag, meta.sequences, meta.gzip, meta.size)
+    return Payload(meta.signal, data, meta.records, meta.tag, meta.sequences, meta.gzip, meta.size, meta.stream)
 
 
 def checksum(data: bytes, start: int = 0) -> int:

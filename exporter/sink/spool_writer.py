@@ -7,7 +7,7 @@ nothing has changed, on disk or here, and the next call does it all.
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -83,11 +83,25 @@ class Writer:
             self._ledger.offer(name, past.left)  # what is dropped had been offered to the agent before
             self._ledger.close(name)
 
-    def mark_told(self) -> None:
-        """What was lost until now is told by what the next commit holds."""
+    def mark_told(self, sinks: Collection[str] | None) -> None:
+        """What was lost until now of `sinks`, None for all, is told by what the next commit holds."""
+        for name, queue in self.queues.items():
+            if sinks is None or name in sinks:
+                queue.mark_told()
+        for past in self._past.values():  # nobody is there to be told
+            past.mark_told()
+        self._doubts.mark_told(sinks, {ALL_SINKS, *self.queues})
+
+    def bequeath(self) -> None:
+        """The end: what nobody was told of yet is for the next run to tell, and rows that were lost can go.
+
+        But for what never was in a commit: it is read from the rings again, or said to be not observed.
+        """
         for queue in self._all():
-            queue.mark_told()
-        self._doubts.mark_told()
+            queue.mark_told(stated=True)
+        sinks = {ALL_SINKS, *self.queues}
+        losses = (loss for loss in self._ledger.losses() if loss.sink in sinks and loss.reason != "shutdown")
+        self._doubts.leave(loss for loss in losses if loss.sink != ALL_SINKS or loss.stage == "spool")
 
     def close(self) -> None:
         """Let go of files and directory; the queues are closed."""
@@ -120,25 +134,32 @@ class Writer:
             return self._renewed(self._disk, "rows are not where they should be")
         return self._disk
 
-    def thin(self) -> None:
-        """The disk is full, maybe of the spool itself: take off what is delivered, before anything is added."""
+    def thin(self) -> bool:
+        """The disk is full, maybe of the spool itself: take off what is delivered, before anything is added.
+
+        Whether there was something: it may not be all, that needs room too.
+        """
         if self._disk is not None:
             with contextlib.suppress(*SQL_ERRORS, OSError):
-                self._thin(self._disk)
+                return self._thin(self._disk)
+        return False
 
-    def _thin(self, disk: Disk) -> None:
+    def _thin(self, disk: Disk) -> bool:
         parts = {queue.name: queue.prepare(thin=True) for queue in self._all()}
         gone = [span for part in parts.values() for span in part.gone.rows]
         if gone:
             disk.folder.free_reserve()
             holdings = {name: part.holding for name, part in parts.items()}
             last = self._statement
-            statement = msgspec.structs.replace(last, commit=last.commit + 1, queues=last.queues | holdings)
+            statement = msgspec.structs.replace(
+                last, commit=last.commit + 1, queues=last.queues | holdings, doubts=(), losses=self._doubts.owed
+            )
             disk.write(Work(statement, [], gone))
             self._statement = statement
             for queue in self._all():
                 queue.committed(parts[queue.name])
         disk.make_room()
+        return bool(gone)
 
     def _write(self, disk: Disk, read: Mapping[int, int]) -> None:
         parts = {queue.name: queue.prepare() for queue in self._all()}
@@ -167,13 +188,14 @@ class Writer:
             self.pending.states,
             self.pending.entries,
             self._clock.moment(),
-            self._doubts.untold,
+            losses=self._doubts.untold,
         )
 
     def _differs(self, statement: Statement) -> bool:
         """Whether there is anything to say beside payloads."""
         last = self._statement
-        return self.pending.any or (statement.positions, statement.doubts) != (last.positions, last.doubts)
+        said = ((one.positions, one.doubts, one.losses) for one in (statement, last))
+        return self.pending.any or next(said) != next(said)
 
     def _written(self, statement: Statement, parts: dict[str, Part]) -> None:
         self._statement = statement
@@ -232,7 +254,9 @@ class Writer:
         self._late = self._clock.now() - late
         self.pending.replace_all()
         for queue in self.queues.values():
+            known = queue.left
             self._attach(queue, "sink_changed")
+            self._ledger.offer(queue.name, queue.left - known)  # at the start there was nothing to offer
         if self._others_forgotten:
             self.forget_others()
 
@@ -245,8 +269,10 @@ class Writer:
         self._clock.resume(statement.clock if statement else self._clock.moment(), newest)
         if statement is not None:
             self._statement = statement
-        for sink, reason in statement.doubts if statement else ():
-            self._doubt(sink, reason)
+            for sink, reason in statement.doubts:
+                self._doubt(sink, reason)
+            for loss in statement.losses:
+                self._doubts.recall(loss)
         if not loaded.known or contents.faults:
             self._doubt(ALL_SINKS, loaded.lost)
 

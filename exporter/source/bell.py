@@ -7,6 +7,7 @@ that read the word just before it was set waits for the end of the sleep: at mos
 """
 
 import select
+import time
 from collections.abc import Sequence
 
 from exporter.source.rings import RingReader
@@ -25,6 +26,10 @@ class Bell:
         self._epoll = select.epoll()
         for ring in rings:
             self._epoll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
+
+    def rest(self) -> None:
+        """One interval, whatever happens: for a reader that has no room for more."""
+        time.sleep(self._poll_seconds)
 
     def wait(self, *, pending: bool) -> bool:
         """Until something may have happened; whether there is more to read. It does not sleep on what is `pending`."""

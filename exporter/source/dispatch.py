@@ -50,8 +50,10 @@ class Dispatch:
 
     def _open(self) -> None:
         self._fds |= {name: descriptors.open_pinned(path) for name, path in self._maps.items() if path.exists()}
-        if self._fds.keys() != self._maps.keys():
-            self._unlink([*map(self._link, self._hooks), *self._programs.values()])  # they look at maps that are gone
+        gone = self._maps.keys() - self._fds.keys()
+        # They look at maps that are gone. A hook that is new has none yet, and no link: the others stay as they are.
+        blind = [hook for hook in self._hooks if gone & {"word", "undispatched", _array(hook)}]
+        self._unlink([*map(self._link, blind), *(self._programs[hook] for hook in blind)])
         if not all(path.exists() for path in (*self._maps.values(), *self._programs.values())):
             self._make()
         self._fds |= {name: descriptors.open_pinned(path) for name, path in self._programs.items()}

@@ -1,19 +1,17 @@
 """A generation: the rings and counters of programs loaded together, and how it is told from others.
 
 Without pins there is one, as old as the agent. With them the next agent of the same build goes on with it; another
-build makes its own beside it and reads what the old one left first. `identity` says what the same is. The objects of a
-generation are kept on disk for as long as its rings hold something: they have the layouts that it was written in.
+build makes its own beside it and reads what the old one left first. `identity` says what the same is; `kept.py` keeps
+the objects, which have the layouts that it was written in.
 """
 
 import hashlib
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from exporter.errors import KernelError
 from exporter.model import RawSample, Ring
-from exporter.source import descriptors, libbpf
+from exporter.source import descriptors
 from exporter.source.btf import Types
 from exporter.source.losses import Tally, in_words
 from exporter.source.rings import RingReader
@@ -22,7 +20,7 @@ from exporter.source.words import Words
 RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
 SHARED_MAPS = (*RINGS, "counts", "reader")
 """What the programs of a generation share, and what is pinned of it."""
-_READ_LIMIT = 4096  # samples of one ring at a time: bounds what is in memory between read and encode
+_READ_LIMIT = 1024  # samples of one ring at a time: bounds what is in memory between read and encode
 _HEX = 12
 _LOSSES = (("lost", "ring_full"), ("unread", "no_reader"), ("shed", "shed_memory"))
 
@@ -81,40 +79,3 @@ def _reader(ring: Ring, fd: int, opened: ExitStack) -> RingReader:
     reader = RingReader(ring, descriptors.map_id(fd), fd, descriptors.map_entries(fd))
     opened.callback(reader.close)
     return reader
-
-
-def keep_objects(keep: Path, name: str, objects: Collection[Path]) -> None:
-    """Copy the objects of generation `name` to `keep`/`name`. Raises KernelError when that cannot be."""
-    folder = keep / name
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in objects:
-            whole = folder / f"{path.name}.new"
-            shutil.copyfile(path, whole)
-            whole.rename(folder / path.name)
-    except OSError as error:
-        raise KernelError(
-            f"programs cannot be kept: {error.strerror}", where=str(folder), hint="spool.path needs room, and a writer"
-        ) from error
-
-
-def kept_types(keep: Path, name: str) -> dict[str, Types]:
-    """The types of the objects kept of generation `name`, by program; none where they are gone or damaged."""
-    found = {}
-    for path in (keep / name).glob("*.bpf.o"):
-        try:
-            opened = libbpf.Object(path)
-            try:
-                found[path.name.removesuffix(".bpf.o")] = Types(opened.btf())
-            finally:
-                opened.close()
-        except KernelError:
-            return {}
-    return found
-
-
-def drop_objects(keep: Path, names: Collection[str]) -> None:
-    """Remove what is kept of generations other than `names`."""
-    for folder in keep.glob("*"):
-        if folder.name not in names:
-            shutil.rmtree(folder, ignore_errors=True)

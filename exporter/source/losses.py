@@ -15,6 +15,8 @@ from exporter.source import descriptors
 from exporter.source.words import Words
 from exporter.telemetry import log
 
+GENERATION_REMOVED = "generation_removed"
+
 
 class Lost(NamedTuple):
     """`samples` that never came: of `ring` (`*`: nobody can know of which), between `since` and `until`, boot ns.
@@ -56,7 +58,8 @@ class Losses:
     def __init__(self, looked: int) -> None:
         """`looked`: nothing was lost before."""
         self._state = _State(looked, {})
-        self._saved: dict[str, int] = {}
+        self._handed: dict[str, int] = {}  # by the last `state`
+        self._saved: dict[str, int] = {}  # by one that is safe
         self._is_exact = True
 
     def news(self, tallies: Iterable[Tally], now: int) -> list[Lost]:
@@ -74,9 +77,17 @@ class Losses:
         return found
 
     def state(self) -> bytes:
-        """What has been told, for `restore`; keep it with the records that tell of it."""
-        self._saved = dict(self._state.told)
+        """What has been told, for `restore`; keep it with the records that tell of it, then `confirm`."""
+        self._handed = dict(self._state.told)
         return msgspec.json.encode(self._state)
+
+    def confirm(self) -> None:
+        """The last `state` is safe, and so are the records."""
+        self._saved = self._handed
+
+    def adopt(self, tallies: Iterable[Tally], now: int) -> None:
+        """All that these have counted was told by somebody."""
+        self.news(tallies, now)
 
     def restore(self, state: bytes, taken: int) -> None:
         """Go on from what another agent has told; `taken` is when the beginnings were last taken from the counters.
@@ -91,10 +102,11 @@ class Losses:
         except msgspec.DecodeError as error:
             log.warning("losses that were told may be told again: %s", error)
             return
-        self._saved, self._is_exact = dict(self._state.told), taken <= self._state.looked
+        self._handed = self._saved = dict(self._state.told)
+        self._is_exact = taken <= self._state.looked
 
     def settled(self, tallies: Iterable[Tally]) -> bool:
-        """Whether a `state` that was handed out tells of all that these have counted."""
+        """Whether a `state` that is safe tells of all that these have counted."""
         return all(tally.total() <= self._saved.get(tally.key, 0) for tally in tallies)
 
 

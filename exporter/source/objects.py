@@ -6,9 +6,10 @@ where no pinned programs of ours run, for the programs themselves.
 
 import struct
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from exporter.errors import KernelError
 from exporter.model import Ring
 from exporter.source.btf import Types
 from exporter.source.generations import SHARED_MAPS, identity
@@ -67,6 +68,14 @@ class Objects:
     def hooks(self) -> list[str]:
         """The names of all programs."""
         return [hook for name in self._programs for hook in self._objects[name].sections()]
+
+    def number(self, kind: str) -> int:
+        """What the probes call a kind, whichever of them sends it. Raises KernelError where none does."""
+        name = f"{kind.replace('.', '_')}_kind"
+        for types in self.types.values():
+            with suppress(KernelError):
+                return types.enumerator(name)
+        raise KernelError(f"no program sends {kind}", where="type information")
 
     def load_snapshot(self, maps: Mapping[str, int]) -> None:
         """Load the iterator over the maps of a generation; with none it makes new ones."""

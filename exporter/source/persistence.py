@@ -7,36 +7,38 @@ is after it is done again by the next start, which finds it not done yet.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from exporter.errors import KernelError
 from exporter.model import RawSample, Ring
 from exporter.source import descriptors
 from exporter.source.btf import Types
 from exporter.source.dispatch import Dispatch
-from exporter.source.generations import Generation, drop_objects, keep_objects, kept_types
-from exporter.source.losses import Losses, Tally
-from exporter.source.pins import DISPATCH, Pinned, Pins
+from exporter.source.generations import Generation
+from exporter.source.kept import Kept
+from exporter.source.losses import GENERATION_REMOVED, Losses, Tally
+from exporter.source.pins import Pinned, Pins
 from exporter.telemetry import log
 
 
 class Persistence:
     """The pinned generations of this node, while we are its agent."""
 
-    def __init__(self, pin_path: Path, keep: Path, directory: Path, name: str, hooks: Collection[str]) -> None:
-        """`name` is the identity of our build, `hooks` are its programs; `keep` is where objects are kept.
+    def __init__(self, pin_path: Path, kept: Kept, dispatchers: Path, hooks: Collection[str]) -> None:
+        """`kept` are the objects of our build and others, `hooks` its programs; `dispatchers` is their object.
 
         Raises KernelError when another agent has the pins, or they cannot be made.
         """
-        self._keep, self._name = keep, name
+        self._kept, self._fault = kept, ""
         self._old = list[tuple[Pinned, Generation]]()
         self._removed = list[Tally]()
         with ExitStack() as opened:
             self._pins = Pins(pin_path)
             opened.callback(self._pins.close)
-            self._dispatch = Dispatch(directory / f"{DISPATCH}.bpf.o", pin_path, hooks)
+            self._dispatch = Dispatch(dispatchers, pin_path, hooks)
             opened.callback(self._dispatch.close)
             for pinned in self._pins.generations():
                 if pinned.number > self._dispatch.generation:
@@ -44,11 +46,16 @@ class Persistence:
             self._opened = opened.pop_all()
         generations = self._pins.generations()
         self.resumed = bool(generations)  # somebody collected before us
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the objects of our build, where that was not possible before."""
+        self._kept.keep()
 
     def maps(self) -> dict[str, int]:
         """The maps of the running generation where it is of our build, for the caller to close; else none."""
         running = self._running()
-        return self._pins.maps(running) if running and running.hash == self._name else {}
+        return self._pins.maps(running) if running and running.hash == self._kept.name else {}
 
     def _running(self) -> Pinned | None:
         number = self._dispatch.generation
@@ -58,15 +65,12 @@ class Persistence:
         """Whether the word `unsaved` of any generation is set, those that will be given up too."""
         return any(self._pins.reader(pinned, layouts, "unsaved") for pinned in self._pins.generations())
 
-    def switch(
-        self, maps: Mapping[str, int], programs: Mapping[str, int], objects: Collection[Path], layouts: Types
-    ) -> None:
+    def switch(self, maps: Mapping[str, int], programs: Mapping[str, int], layouts: Types) -> None:
         """Have our programs run instead of any others. Raises KernelError when something cannot be pinned."""
         number = self._dispatch.generation + 1
         for pinned in self._pins.generations()[:-1]:
             self._give_up(pinned, layouts)
-        keep_objects(self._keep, self._name, objects)
-        self._pins.publish(number, self._name, maps)
+        self._pins.publish(number, self._kept.name, maps)
         self._dispatch.remove_others()
         self._dispatch.fill(number, programs)
         self._dispatch.generation = number
@@ -74,7 +78,8 @@ class Persistence:
     def _give_up(self, pinned: Pinned, layouts: Types) -> None:
         """Remove a generation before the last one, unread, and tell what it held as lost.
 
-        Builds that follow each other, each ended before it could read, must not fill the kernel.
+        Builds that follow each other, each ended before it could read, must not fill the kernel. So its pins go before
+        its loss is safe: an agent that is killed between the two, in its first second, takes the loss with it.
         """
         generation = self._open(pinned, layouts)
         first, last, counts = 0, 0, Counter[Ring]()
@@ -84,7 +89,7 @@ class Persistence:
         for ring in generation.rings:
             key, count = f"{ring.ring_id}.removed", partial(counts.__getitem__, ring.ring)
             self._removed.append(
-                Tally(key, ring.ring, "generation_removed", count, partial(int, first), partial(int, last))
+                Tally(key, ring.ring, GENERATION_REMOVED, count, partial(int, first), partial(int, last))
             )
         self._removed += [_frozen(tally) for tally in generation.tallies()]
         generation.close()
@@ -106,9 +111,9 @@ class Persistence:
         return [generation for _pinned, generation in self._old]
 
     def _open(self, pinned: Pinned, layouts: Types) -> Generation:
-        types = kept_types(self._keep, pinned.hash)
+        types = self._kept.types(pinned.hash)
         if not types:
-            log.warning("the objects of an earlier build are gone from %s: its events cannot be read", self._keep)
+            log.warning("the objects of an earlier build are gone from %s: its events cannot be read", self._kept.path)
         fds = self._pins.maps(pinned)
         try:
             return Generation(types, next(iter(types.values()), layouts), fds)
@@ -116,20 +121,32 @@ class Persistence:
             descriptors.close_all(fds)
 
     def forget(self, losses: Losses) -> list[Generation]:
-        """Remove old generations that are read to their end and whose losses were told; those that are left."""
+        """Remove old generations that are read to their end and whose losses were told; those that are left.
+
+        Never raises: pins that cannot be removed are the next start's, which finds nothing in their rings.
+        """
         for pinned, generation in list(self._old):
             if generation.is_empty() and losses.settled(generation.tallies()):
                 self._old.remove((pinned, generation))
                 generation.close()
-                self._pins.remove(pinned)
+                self._try(partial(self._pins.remove, pinned))
                 self._tidy()
         return [generation for _pinned, generation in self._old]
 
     def _tidy(self) -> None:
         """Let go of the programs and objects of generations that are gone."""
         if not self._old:
-            self._dispatch.empty(self._dispatch.generation + 1)
-        drop_objects(self._keep, [self._name, *(pinned.hash for pinned, _generation in self._old)])
+            self._try(partial(self._dispatch.empty, self._dispatch.generation + 1))
+        self._try(partial(self._kept.drop_others, [pinned.hash for pinned, _generation in self._old]))
+
+    def _try(self, what: Callable[[], None]) -> None:
+        """Clean up, or say once why not: no reason to stop watching."""
+        try:
+            what()
+        except KernelError as error:
+            if str(error) != self._fault:
+                log.warning("what is left of an earlier build stays: %s", error)
+            self._fault = str(error)
 
     def tallies(self) -> Iterator[Tally]:
         """Losses that are no living generation's."""

@@ -9,7 +9,8 @@ rename, so it is whole or not there. While `Pins` is open it holds the directory
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,10 +65,11 @@ class Pins:
     def publish(self, number: int, name: str, maps: Mapping[str, int]) -> Pinned:
         """Pin the maps of a new generation. Raises KernelError when one cannot be."""
         making = self.path / _MAKING
-        making.mkdir(mode=0o700)
-        for map_name, fd in maps.items():
-            descriptors.pin(fd, making / map_name)
-        return Pinned(number, name, making.rename(self.path / f"{number}-{name}"))
+        with _as_kernel_error("cannot be made", making):
+            making.mkdir(mode=0o700)
+            for map_name, fd in maps.items():
+                descriptors.pin(fd, making / map_name)
+            return Pinned(number, name, making.rename(self.path / f"{number}-{name}"))
 
     @staticmethod
     def maps(pinned: Pinned) -> dict[str, int]:
@@ -95,9 +97,14 @@ class Pins:
             words.close()
 
     def remove(self, pinned: Pinned) -> None:
-        """Forget a generation, whole: until the rename it is there, after it only what `__init__` removes."""
-        pinned.path.rename(self.path / _MAKING)
-        _remove(self.path / _MAKING)
+        """Forget a generation, whole: until the rename it is there, after it only what `__init__` removes.
+
+        One that somebody has removed already is forgotten too. Raises KernelError when it cannot be removed.
+        """
+        with _as_kernel_error("cannot be removed", pinned.path):
+            if pinned.path.exists():
+                pinned.path.rename(self.path / _MAKING)
+                _remove(self.path / _MAKING)
 
     def close(self) -> None:
         """Let another agent have the directory. Safe to call twice."""
@@ -108,6 +115,14 @@ class Pins:
 
 def _where(path: Path) -> str:
     return f"kernel.pin_path {path}"
+
+
+@contextmanager
+def _as_kernel_error(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KernelError(f"{what}: {error.strerror}", where=_where(path)) from error
 
 
 def _locked(path: Path) -> int:
@@ -129,7 +144,7 @@ def _remove(path: Path) -> list[str]:
         return []
     pins = sorted(path.iterdir(), key=lambda pin: (not pin.name.endswith("_link"), pin.name))
     for pin in pins:
-        pin.unlink()
+        pin.unlink(missing_ok=True)
     path.rmdir()
     return [*map(str, pins), str(path)]
 

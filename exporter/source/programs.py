@@ -5,7 +5,6 @@ the processes that were there before and `read` gives what has happened since. `
 back, when the events are safe. `generations.py` reads, `persistence.py` pins, `losses.py` counts.
 """
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,9 +18,11 @@ from exporter.source.bell import Bell
 from exporter.source.btf import Types
 from exporter.source.clock import BootClock, boot_id
 from exporter.source.generations import RINGS, Generation
-from exporter.source.losses import Losses, Lost, Tally, boot_now, recursion
+from exporter.source.kept import Kept
+from exporter.source.losses import GENERATION_REMOVED, Losses, Lost, Tally, boot_now, recursion
 from exporter.source.objects import Objects, objects_directory
 from exporter.source.persistence import Persistence
+from exporter.source.pins import DISPATCH
 from exporter.source.rings import RingReader
 from exporter.source.tasks import Seen, Tasks
 from exporter.telemetry import log
@@ -130,7 +131,8 @@ class Kernel:
                 log.warning("programs of an earlier agent are pinned in %s: `podwitness unload` removes them", path)
             return None
         objects = self._objects
-        found = Persistence(path, self._keep, self._directory, objects.identity(), objects.hooks())
+        kept = Kept(self._keep, objects.identity(), objects.paths())
+        found = Persistence(path, kept, self._directory / f"{DISPATCH}.bpf.o", objects.hooks())
         opened.callback(found.close)
         self.resumed = found.resumed
         return found
@@ -139,7 +141,7 @@ class Kernel:
         objects = self._objects
         objects.load_programs()
         if self._persistence:
-            self._persistence.switch(objects.maps(), objects.program_fds(), objects.paths(), objects.layouts)
+            self._persistence.switch(objects.maps(), objects.program_fds(), objects.layouts)
         else:
             objects.attach()
 
@@ -160,18 +162,11 @@ class Kernel:
         """Promise to read for ten more minutes; pinned probes stop by themselves when nobody does."""
         if self._persistence:
             self._current.reader.set("lease_until", boot_now() + LEASE)
+            self._persistence.keep()
 
     def shed(self, kinds: Collection[str]) -> None:
         """Leave out these kinds of event from now on, and no others; those of the ring lifecycle come all the same."""
-        self._current.reader.set("shed", sum({1 << self._number(kind) for kind in kinds}))
-
-    def _number(self, kind: str) -> int:
-        """What the probes call a kind, whichever of them sends it."""
-        name = f"{kind.replace('.', '_')}_kind"
-        for types in self.types.values():
-            with contextlib.suppress(KernelError):
-                return types.enumerator(name)
-        raise KernelError(f"no program sends {kind}", where="type information")
+        self._current.reader.set("shed", sum({1 << self._objects.number(kind) for kind in kinds}))
 
     def snapshot(self) -> list[Seen]:
         """The processes that exist now; call after `open`, so that nothing falls between this and `read`."""
@@ -185,8 +180,14 @@ class Kernel:
         """The types of what is in a ring, by program; of programs of an earlier build they are not `types`."""
         return self._by_ring.get(ring_id, self.types)
 
-    def wait(self, *, pending: bool = False) -> bool:
-        """Until something may have happened, not for long if something is `pending`; whether there is more to read."""
+    def wait(self, *, pending: bool = False, reading: bool = True) -> bool:
+        """Until something may have happened, not for long if something is `pending`; whether there is more to read.
+
+        Without `reading`, one poll interval, and there is not.
+        """
+        if not reading:
+            self._bell.rest()
+            return False
         if any(ring.has_more() for generation in self._old for ring in generation.rings):
             return True
         return self._bell.wait(pending=pending)
@@ -230,8 +231,14 @@ class Kernel:
             if ring.ring_id in positions:
                 ring.seek(positions[ring.ring_id])
 
-    def acknowledge(self, positions: Mapping[int, int] | None = None) -> None:
-        """What was read is safe, up to `positions` (None: all of it); the kernel may reuse the room."""
+    def acknowledge(self, positions: Mapping[int, int] | None = None, *, told: bool = True) -> None:
+        """What was read is safe, up to `positions` (None: all of it); the kernel may reuse the room.
+
+        With any of them the last `loss_state` is safe too, where it was `told`: not while the disk fails, whatever the
+        sinks have settled. Generations stay until their losses are.
+        """
+        if told and positions != {}:
+            self._losses.confirm()
         for ring in self._rings():
             if positions is None or ring.ring_id in positions:
                 ring.acknowledge(None if positions is None else positions[ring.ring_id])
@@ -259,12 +266,25 @@ class Kernel:
     def restore_losses(self, state: bytes) -> None:
         """Do not tell again what the last agent told; without effect where its counters are gone."""
         if self.resumed:
-            readers = [generation.reader for generation in (*self._old, self._current)]
-            self._losses.restore(state, max(reader.get("looked") for reader in readers))
+            self._losses.restore(state, self._looked())
+
+    def adopt_losses(self) -> int:
+        """Take all that was counted until now as told, where nobody knows what the last agent told.
+
+        Returns when that agent last looked, boot ns: what was lost since is lost uncounted. 0: nobody knows.
+        """
+        if not self.resumed:
+            return 0
+        looked = self._looked()
+        self._losses.adopt([tally for tally in self._tallies() if tally.reason != GENERATION_REMOVED], boot_now())
+        return looked
+
+    def _looked(self) -> int:
+        return max(generation.reader.get("looked") for generation in (*self._old, self._current))
 
     @property
     def unsaved(self) -> bool:
-        """Whether records were sent whose numbers the spool does not know; pinned, it outlives the agent that set it."""
+        """Whether records were sent whose numbers the spool does not know. Pinned: it outlives the agent."""
         return any(generation.reader.get("unsaved") for generation in (*self._old, self._current))
 
     @unsaved.setter
@@ -273,11 +293,6 @@ class Kernel:
         for generation in self._old if not is_unsaved else []:
             if generation.reader.get("unsaved"):  # those of earlier builds may not have it
                 generation.reader.set("unsaved", 0)
-
-    def lost(self) -> dict[Ring, int]:
-        """Samples that did not fit since the last call, by ring; `losses` tells more."""
-        news = self.losses()
-        return {ring: sum(n.samples for n in news if (n.ring, n.reason) == (ring, "ring_full")) for ring in RINGS}
 
     def close(self) -> None:
         """Unmap the rings; nothing stays in the kernel but what is pinned."""

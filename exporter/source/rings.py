@@ -18,7 +18,7 @@ _PAGE = mmap.PAGESIZE
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _LENGTH = ~(_BUSY | _DISCARDED) & 0xFFFFFFFF
 _HEADER = 8
-_READ_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
 
 
 class RingReader:

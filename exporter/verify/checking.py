@@ -94,6 +94,7 @@ class Checking:
         self._keys = keys
         self._streams: dict[tuple[str, str], Stream] = {}
         self._lines = self._foreign = 0
+        self._broken = False  # a file could not be read to its end
         self._unreadable = Unreadable()
 
     def take(self, line: Line) -> None:
@@ -105,6 +106,7 @@ class Checking:
             told = told_of_line(line.data)
         except ValueError as error:
             self._unreadable.count += 1
+            self._broken = self._broken or bool(line.why)
             if self._unreadable.count == 1:
                 self._unreadable.first, self._unreadable.why = str(line.place), str(error)
             return
@@ -119,8 +121,11 @@ class Checking:
 
     def report(self, spools: dict[str, Seen] | None) -> Report:
         """What was found."""
+        by_id = {name: stream for (name, rest), stream in self._streams.items() if name and not rest}
+        for stream in self._streams.values():
+            stream.tell(by_id)
         findings = sorted((stream.finding(spools) for stream in self._streams.values()), key=_name)
-        complete = bool(findings) and all(finding.complete for finding in findings)
+        complete = not self._broken and bool(findings) and all(finding.complete for finding in findings)
         return Report(complete, self._lines, self._foreign, self._unreadable, findings)
 
 

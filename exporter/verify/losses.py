@@ -9,7 +9,7 @@ from exporter.probes.agent import EVENTS_LOST
 from exporter.verify.findings import Lost
 
 _RANGE = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
-STAGE, REASON, COUNT, FROM, TO, SEQUENCES = EVENTS_LOST.own
+STAGE, REASON, COUNT, FROM, TO, SEQUENCES, STREAM = EVENTS_LOST.own
 
 
 class Statement(NamedTuple):
@@ -23,9 +23,12 @@ class Statement(NamedTuple):
 
 
 class Losses:
-    """The statements of one stream."""
+    """The statements of one stream; `own` is its id, empty where nothing says it."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str = "") -> None:
+        self._own = own
+        self.elsewhere: dict[str, list[Statement]] = {}
+        """What it says of other streams, by their ids: the sink's earlier ones."""
         self._numbered: list[Statement] = []
         self._others: dict[tuple[str, str], Lost] = {}
 
@@ -33,7 +36,10 @@ class Losses:
         """One record of kind EVENTS_LOST. Raises ValueError where its ranges are none."""
         stage, reason = (str(attributes.get(name, "")) for name in (STAGE, REASON))
         ranges = _ranges(attributes.get(SEQUENCES))
-        self._numbered += [Statement(first, last, stage, reason, place) for first, last in ranges]
+        stream = str(attributes.get(STREAM) or self._own)
+        known_here = not self._own or stream == self._own
+        numbered = self._numbered if known_here else self.elsewhere.setdefault(stream, [])
+        numbered += [Statement(first, last, stage, reason, place) for first, last in ranges]
         count = attributes.get(COUNT)
         count = count if isinstance(count, int) else None
         rest = None if count is None else count - sum(last - first + 1 for first, last in ranges)
@@ -43,6 +49,10 @@ class Losses:
         known = self._others.setdefault((stage, reason), Lost(stage, reason, 0, since, until))
         known.count = None if known.count is None or rest is None else known.count + rest
         known.since, known.until = min(known.since, since), max(known.until, until)
+
+    def add(self, statements: Iterable[Statement]) -> None:
+        """What another stream says of this one."""
+        self._numbered += statements
 
     def without_numbers(self) -> list[Lost]:
         """Losses of what had no number, by stage and reason."""

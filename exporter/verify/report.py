@@ -51,7 +51,8 @@ def _answer(one: Finding) -> str:
         return "cannot be checked"
     if not one.complete:
         return "NOT COMPLETE"
-    return "complete, losses stated" if one.missing or one.lost else "complete"
+    answer = "complete, losses stated" if one.missing or one.lost else "complete"
+    return answer if one.end == "stopped" else f"{answer}, open end"  # whether there was more nobody can say
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

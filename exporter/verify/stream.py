@@ -56,7 +56,7 @@ class Stream:
         """`stream` is its id; `keys` as for `Chained`."""
         self._sink, self._id, self._keys = sink, stream, keys
         self._node = ""
-        self._numbers, self._losses, self._chain = Numbers(), Losses(), Chained(stream, keys)
+        self._numbers, self._losses, self._chain = Numbers(), Losses(stream), Chained(stream, keys)
         self._ends: dict[int, _End] = {}
         self._records = self._duplicates = self._unnumbered = self._disordered = self._fault_count = 0
         self._faults: list[tuple[int, int, Fault]] = []  # a heap, the highest number first
@@ -140,6 +140,13 @@ class Stream:
             heappush(self._faults, item)
         else:
             heappushpop(self._faults, item)
+
+    def tell(self, others: "Mapping[str, Stream]") -> None:
+        """What it states of earlier streams of its node and sink; `others` by their ids."""
+        for stream, statements in self._losses.elsewhere.items():
+            other = others.get(stream)
+            if other is not None and (other._node, other._sink) == (self._node, self._sink):
+                other._losses.add(statements)
 
     def finding(self, spools: Mapping[str, Seen] | None) -> Finding:
         """What is true of the stream; `spools` is what the node's own spool knows of its sinks, if it is there."""

@@ -106,7 +106,7 @@ def _read(objects: str, path: str) -> None:
         for _line in sys.stdin:
             for _samples in opened.rest():
                 opened.acknowledge()
-            lost = {ring: count for ring, count in opened.lost().items() if count}
+            lost = {loss.ring: loss.samples for loss in opened.losses() if loss.reason == "ring_full"}
             _say(f"lost {lost}" if lost else "read")
         opened.close()
     if kernel.persist:

@@ -19,6 +19,8 @@ class Scripted(Source):
         self.cursor = self.acknowledged = 0
         self.news: list[Lost] = []
         self.restored = b""
+        self.unsaved = False
+        self.adopted = 0
         self.renewed, self.left_out = 0, list[set[str]]()
 
     def positions(self) -> dict[int, int]:
@@ -31,8 +33,8 @@ class Scripted(Source):
         if self.resumed:
             self.cursor = positions.get(self.RING, self.cursor)
 
-    def wait(self, *, pending: bool = False) -> bool:
-        return self.cursor < len(self.samples)
+    def wait(self, *, pending: bool = False, reading: bool = True) -> bool:
+        return reading and self.cursor < len(self.samples)
 
     def read(self) -> list[RawSample]:
         found = self.samples[self.cursor : self.cursor + 2]
@@ -61,6 +63,10 @@ class Scripted(Source):
 
     def restore_losses(self, state: bytes) -> None:
         self.restored = state
+
+    def adopt_losses(self) -> int:
+        self.adopted += 1
+        return 77
 
     def renew(self) -> None:
         self.renewed += 1

@@ -1,5 +1,6 @@
 """What the agent does once a second: losses become records, memory that is short becomes less work."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from exporter.agent import Pipeline
 from exporter.commands import duties
 from exporter.commands.duties import Duties
-from exporter.config import Config
+from exporter.config import Config, Kernel
 from exporter.notify import Notifier
 from exporter.source.programs import Lost
 from exporter.telemetry import Ledger
@@ -32,8 +33,11 @@ class Case:
         self.memory, self.clock = 0, 1000.0
 
     def begin(self) -> None:
-        config = Config(sinks={"it": file(self.folder)})
-        self.duties = Duties(config, self.kernel.kernel, self.it, Vitals(), Notifier(""))
+        kernel = Kernel(persist=True, pin_path=str(self.folder / "pins"))
+        (self.folder / "pins").mkdir(exist_ok=True)
+        (self.folder / "pins" / "word").touch()
+        config, self.vitals = Config(sinks={"it": file(self.folder)}, kernel=kernel), Vitals()
+        self.duties = Duties(config, self.kernel.kernel, self.it, self.vitals, Notifier(""))
 
     def look(self, memory: int = 0, seconds: float = 1.0) -> None:
         self.memory, self.clock = memory, self.clock + seconds
@@ -57,7 +61,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     (tmp_path / "events.jsonl").touch(0o600)
     with pipeline({"it": file(tmp_path)}, ledger) as it:
         made = Case(tmp_path, it, ledger)
-        monkeypatch.setattr(duties, "time", SimpleNamespace(monotonic=lambda: made.clock))
+        monkeypatch.setattr(duties, "time", SimpleNamespace(monotonic=lambda: made.clock, time_ns=time.time_ns))
         monkeypatch.setattr(duties, "resident", lambda _exact: made.memory)
         monkeypatch.setattr(duties, "cgroup_limit", lambda: None)
         monkeypatch.setattr(duties, "_DISPENSABLE", ["file.open", "net.connect"])
@@ -145,3 +149,19 @@ def test_a_cgroup_that_allows_less_than_the_settings_decides(
     case.look(int(0.81 * 70 * MIB))
     (told,) = case.told("agent.degradation", 1)
     assert (told[STEP + "step"], told[STEP + "limit_bytes"]) == ("caches", str(70 * MIB))
+
+
+def test_pins_that_are_removed_under_the_agent_make_it_neither_ready_nor_alive(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing comes any more then, as on a quiet node."""
+    case.look()
+    assert "were removed" not in caplog.text
+    (case.folder / "pins" / "word").unlink()
+    for _ in range(3):
+        case.look()
+    assert caplog.text.count("were removed") == 1
+    assert "the probes were removed" in case.vitals.unready()
+    case.it.tell_losses()
+    (loss,) = case.told("agent.events_lost", 1)
+    assert loss["podwitness.agent.lost.reason"] == "pins_removed"

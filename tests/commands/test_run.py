@@ -142,3 +142,28 @@ def test_where_numbers_were_sent_that_the_spool_does_not_know_a_new_stream_begin
     assert second.stream != first.stream
     numbers = [int(record["podwitness.event.sequence"]) for record in told(tmp_path)]
     assert numbers[14:] == list(range(1, len(numbers) - 13))
+
+
+def test_what_was_sent_while_the_disk_failed_is_known_by_a_word_in_the_kernel(tmp_path: Path) -> None:
+    """The sinks had it from memory, and one of them had not all: so the kernel has forgotten nothing."""
+    first = run(tmp_path, Scripted(ring(4)), killed=True)
+    kernel = Scripted(ring(6), resumed=True)
+    kernel.unsaved = True
+    second = run(tmp_path, kernel)
+    assert second.stream != first.stream
+    assert not kernel.unsaved
+
+
+def test_without_pins_only_a_clean_end_says_that_no_number_is_taken(tmp_path: Path) -> None:
+    first = run(tmp_path, Scripted(ring(4)))
+    second = run(tmp_path, Scripted(ring(4)), killed=True)
+    third = run(tmp_path, Scripted(ring(4)))
+    assert second.stream == first.stream
+    assert third.stream != second.stream
+
+
+def test_pinned_rings_of_an_agent_that_kept_nothing_are_read_on_and_that_is_said(tmp_path: Path) -> None:
+    kernel = Scripted(ring(4), resumed=True)
+    run(tmp_path, kernel)
+    assert kernel.adopted == 1
+    assert losses(tmp_path) == ["not_kept"]

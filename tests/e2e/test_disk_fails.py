@@ -161,7 +161,7 @@ def _damage(path: Path, damage: str) -> None:
         path.write_bytes(b"no database" * 1000)
     else:
         with path.open("r+b") as file:
-            for at in range(size // 3, size // 3 + 40_000, 1000):
+            for at in range(size // 4, size * 3 // 4, 500):
                 file.seek(at)
                 file.write(b"\xff\x00\xff")
 

@@ -63,7 +63,7 @@ def test_a_record_tells_where_it_comes_from_and_what_it_says(line: Any) -> None:
 
 @pytest.mark.parametrize("line", [file_line, fluent_line])
 def test_a_gap_record_tells_what_is_missing(line: Any) -> None:
-    lost = make_agent_event(EVENTS_LOST, "spool", "too_old", 12, "2026-11-20T09:15:02.114Z", "…", "7-9,12")
+    lost = make_agent_event(EVENTS_LOST, "spool", "too_old", 12, "2026-11-20T09:15:02.114Z", "…", "7-9,12", None)
     record = one(line(lost))
     assert record.event_name == "podwitness.agent.events_lost"
     assert record.attributes["podwitness.agent.lost.count"] == 12

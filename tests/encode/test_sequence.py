@@ -197,6 +197,18 @@ def test_a_stream_that_begins_anew_leaves_what_was_pending_with_the_old_one(name
 
 
 @every_encoder
+def test_a_payload_says_of_which_stream_its_numbers_are(name: str) -> None:
+    stream = make_stream()
+    old = stream.id
+    encoder = ENCODERS[name](EVERYTHING, Batch(), stream)
+    bare = make_event(BARE, make_process())
+    assert not list(encoder.encode([bare]))
+    stream.id, stream.next = "another", 1
+    assert [payload.stream for payload in encoder.flush()] == [old], "what is pending was numbered before"
+    assert [payload.stream for payload in (*encoder.encode([bare]), *encoder.flush())] == ["another"]
+
+
+@every_encoder
 def test_who_stops_following_the_iterator_loses_no_record_that_has_a_number(name: str) -> None:
     stream, sent = make_stream(), events(30, length=900)
     encoder = ENCODERS[name](EVERYTHING, Batch(max_bytes=3000), stream)

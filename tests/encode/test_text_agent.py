@@ -27,12 +27,12 @@ def line(kind: Kind, *values: Value | None, without: str = "") -> str:
         (AGENT_STARTED, ("0.1.0", False), "🟢 agent started 0.1.0"),
         (AGENT_STARTED, ("0.1.0", True), "🟢 agent started 0.1.0, resumed: nothing was missed since the last one"),
         (AGENT_STOPPED, (), "🔴 agent stopped"),
-        (EVENTS_LOST, ("kernel", "ring_full", 12, "a", "b", None), "📉 lost 12 records: ring_full (kernel)"),
-        (EVENTS_LOST, ("kernel", "ring_full", 1, "a", "b", ""), "📉 lost 1 record: ring_full (kernel)"),
-        (EVENTS_LOST, ("kernel", "no_reader", None, "a", "b", ""), "📉 lost some records: no_reader (kernel)"),
+        (EVENTS_LOST, ("kernel", "ring_full", 12, "a", "b", None, None), "📉 lost 12 records: ring_full (kernel)"),
+        (EVENTS_LOST, ("kernel", "ring_full", 1, "a", "b", "", None), "📉 lost 1 record: ring_full (kernel)"),
+        (EVENTS_LOST, ("kernel", "no_reader", None, "a", "b", "", None), "📉 lost some records: no_reader (kernel)"),
         (
             EVENTS_LOST,
-            ("spool", "too_old", 4, "a", "b", "7-9,12"),
+            ("spool", "too_old", 4, "a", "b", "7-9,12", "0123"),
             "📉 lost 4 records: too_old (spool), numbers 7-9,12",
         ),
         (DEGRADATION, ("arguments", "begun", 1, 2), "⚠️ degraded: arguments begun"),
@@ -46,14 +46,17 @@ def test_it_speaks_in_sentences(kind: Kind, values: tuple[Value | None, ...], se
 
 def test_numbers_of_what_was_lost_are_cut() -> None:
     many = ",".join(f"{n}-{n + 5}" for n in range(0, 100_000, 10))
-    sentence = line(EVENTS_LOST, "spool", "queue_full", 60_000, "a", "b", many)
+    sentence = line(EVENTS_LOST, "spool", "queue_full", 60_000, "a", "b", many, None)
     assert sentence.startswith("📉 lost 60000 records: queue_full (spool), numbers 0-5,10-15,")
     assert sentence.endswith("…\n")
     assert len(sentence) < 200
 
 
 def test_what_a_receiver_put_into_a_reason_does_nothing_to_the_terminal() -> None:
-    assert line(EVENTS_LOST, "sink", "no\x1b[31m\n", 1, "a", "b", "") == '📉 lost 1 record: "no\\x1b[31m\\n" (sink)\n'
+    assert (
+        line(EVENTS_LOST, "sink", "no\x1b[31m\n", 1, "a", "b", "", None)
+        == '📉 lost 1 record: "no\\x1b[31m\\n" (sink)\n'
+    )
 
 
 @pytest.mark.parametrize("kind", AGENT_KINDS)

@@ -1,5 +1,6 @@
 """What the agent tells of itself, as events of the host."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,16 @@ def test_a_loss_is_told_with_its_count_its_times_and_its_numbers() -> None:
         LOST + "to": "2026-11-18T11:06:41.000Z",
         LOST + "sequences": ("3", "7-10"),
     }
+
+
+def test_numbers_are_told_with_the_stream_they_are_of() -> None:
+    own = Own("b007", HOST)
+    gaps = tuple((at, at) for at in range(1, 4 * SHOWN, 2))
+    events = own.lost(msgspec.structs.replace(loss(len(gaps), gaps), stream="0123"))
+    assert len(events) == 4 // 2
+    assert {said(event)[LOST + "stream"] for event in events} == {"0123"}
+    (event,) = own.lost(msgspec.structs.replace(loss(5), stream="0123"))
+    assert LOST + "stream" not in said(event)
 
 
 def test_what_nobody_counted_has_no_count_and_what_has_no_numbers_none() -> None:

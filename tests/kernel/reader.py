@@ -77,11 +77,15 @@ class Reader:
         self._kernel.acknowledge(positions)
         return len(events)
 
-    def acknowledge(self) -> None:
-        self._kernel.acknowledge()
+    def acknowledge(self, told: bool = True) -> None:
+        self._kernel.loss_state()
+        self._kernel.acknowledge(self._kernel.positions(), told=told)
 
-    def loss_state(self) -> str:
-        return self._kernel.loss_state().decode()
+    def adopt(self) -> int:
+        return self._kernel.adopt_losses()
+
+    def wait(self, reading: bool) -> bool:
+        return self._kernel.wait(reading=reading)
 
     def losses(self) -> list[Any]:
         return list(self._kernel.losses())

@@ -5,6 +5,9 @@ import subprocess
 from pathlib import Path
 
 from exporter import config
+from exporter.sink.spool import Spool
+from exporter.sink.spool_rows import numbers
+from exporter.telemetry import Ledger
 from tests.sink.spooling import Numbered, commit, opened
 
 SMALL = config.Queue(max_bytes=200_000)
@@ -147,3 +150,47 @@ def what_cannot_be_written_at_the_end_is_counted(disk: Path) -> None:
         assert kept < waiting
     with opened(disk / "spool", SMALL) as one:
         assert one.drain() == list(range(1, kept + 1))
+
+
+def a_full_disk_forgets_nothing_that_is_unsaved(disk: Path) -> None:
+    """One sink takes all at once, another nothing: making room by what was delivered does not make the rest safe."""
+    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk))
+    mine, theirs = Numbered(), Numbered("b")
+    with opened(disk / "spool", SMALL, how={"now": Clock()}) as one:
+        dead = one.spool.queue("b", "otlp", SMALL)
+        position = safe = 0
+        while not one.spool.failing:
+            position += 1
+            one.queue.put(mine.payload(1, 60_000))
+            dead.put(theirs.payload(1, 60_000))
+            safe = commit(one.spool, mine, theirs, position=position)
+            if not one.spool.failing:
+                assert one.drain() == [position]
+        assert safe < position, "what came with the commit that failed is nowhere but in memory"
+        assert dead.place == (position, safe)
+        kept = dead.close()
+        assert dead.waiting == kept == safe
+    again = Spool.open(config.Spool(path=str(disk / "spool")), Ledger())
+    found, sent = again.queue("b", "otlp", SMALL), list[int]()
+    while (payload := found.head()) is not None:
+        sent += numbers(payload.sequences)
+        found.settle()
+    assert sent == list(range(1, safe + 1))
+    again.close()
+
+
+def a_partial_success_is_not_sent_again_though_the_disk_is_full(disk: Path) -> None:
+    """Full at the end: rows that were settled go all the same, and what was lost of them is told."""
+    mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk))
+    made = Numbered()
+    with opened(disk / "spool", SMALL, how={"now": Clock()}) as one:
+        while not one.spool.failing:
+            one.queue.put(made.payload(2, 60_000))
+            commit(one.spool, made)
+        one.queue.head()
+        one.ledger.drop("a", "sink", "rejected_by_receiver", 1, sequences=((1, 2),))
+        one.queue.settle(partly=True)
+    with opened(disk / "spool", SMALL) as one:
+        (loss,) = one.losses()
+        assert (loss.reason, loss.count, loss.sequences) == ("rejected_by_receiver", 1, ((1, 2),))
+        assert one.drain()[0] == 3

@@ -19,13 +19,13 @@ ROOMY = config.Queue(max_bytes=1 << 20)
 class Numbered:
     """Makes payloads of numbered records, as an encoder does."""
 
-    def __init__(self, sink: str = "a", first: int = 1) -> None:
-        self.stream = Stream(sink, "stream", first)
+    def __init__(self, sink: str = "a", first: int = 1, id: str = "stream") -> None:
+        self.stream = Stream(sink, id, first)
 
     def payload(self, records: int = 1, size: int = 50) -> Payload:
         first, self.stream.next = self.stream.next, self.stream.next + records
         sequences = ((first, self.stream.next - 1),)
-        return Payload("logs", content(sequences, size), records, sequences=sequences)
+        return Payload("logs", content(sequences, size), records, sequences=sequences, stream=self.stream.id)
 
     @property
     def state(self) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import gzip
 import logging
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +102,13 @@ def test_exactly_the_records_that_cannot_go_are_lost(records: int, limit: int, p
     logging.disable(logging.NOTSET)
     assert transport.lines == [name.encode() for name in names if "?" not in name]
     assert (case.sent, sum(case.drops.values())) == (len(transport.lines), records - len(transport.lines))
+
+
+def test_what_is_lost_is_of_the_payloads_stream() -> None:
+    case = Case(Scripted([Delivery("accepted", rejected=1), Delivery("refused")]))
+    case.run(*(msgspec.structs.replace(lines(*"abcd", first=7), stream=stream) for stream in ("old", "new")))
+    streams = {reason: loss.stream for reason, loss in case.losses().items()}
+    assert streams == {"rejected_by_receiver": "old", "refused": "new"}
 
 
 def test_nobody_knows_which_records_were_rejected_but_the_log_says_among_which(

@@ -109,6 +109,7 @@ def assert_halves(whole: Payload, wire: Wire) -> tuple[Payload, Payload]:
     assert [len(rows(half)) for half in halves] == [half.records for half in halves]
     for half in halves:
         assert (half.signal, half.tag, half.gzip, half.size) == (whole.signal, whole.tag, False, len(half.data))
+        assert half.stream == whole.stream
     for before, after in zip(halves, split(compressed(whole), wire), strict=True):
         assert (after.gzip, after.size, after.sequences) == (True, before.size, before.sequences)
         assert gzip.decompress(after.data) == before.data

@@ -16,7 +16,7 @@ from exporter.errors import ConfigError
 from exporter.model import Payload
 from exporter.sink.spool import Commit, Spool
 from exporter.telemetry import Ledger
-from tests.sink.spooling import ROOMY, Numbered, Opened, commit, content, opened
+from tests.sink.spooling import ROOMY, Numbered, Opened, commit, content, lost_numbers, opened
 
 TINY = config.Queue(max_bytes=200)
 
@@ -55,14 +55,14 @@ def test_the_next_run_finds_payloads_positions_state_and_journal(folder: Path) -
 
 
 def test_a_payload_comes_back_as_it_was(folder: Path) -> None:
-    payload = Payload("traces", b"\x1f\x8bdata", 4, tag="podwitness.span", gzip=True, size=99)
+    payload = Payload("traces", b"\x1f\x8bdata", 4, tag="podwitness.span", gzip=True, size=99, stream="its")
     with opened(folder) as one:
         one.queue.put(payload)
         commit(one.spool)
     with opened(folder) as one:
         found = one.queue.head()
         assert found is not None
-        for name in ("signal", "data", "records", "tag", "sequences", "gzip", "size"):
+        for name in ("signal", "data", "records", "tag", "sequences", "gzip", "size", "stream"):
             assert getattr(found, name) == getattr(payload, name)
 
 
@@ -121,12 +121,12 @@ def test_squeezed_it_holds_less_in_memory_and_loses_nothing(folder: Path) -> Non
         for _ in range(20):
             one.queue.put(made.payload())
         commit(one.spool, made)
-        assert one.queue._tail_bytes == 1000
+        assert one.queue._tail.bytes == 1000
         one.queue.squeeze(0.0001)
-        assert one.queue._tail_bytes <= 104
+        assert one.queue._tail.bytes <= 104
         one.queue.put(made.payload())
         commit(one.spool, made)
-        assert one.queue._tail_bytes <= 104
+        assert one.queue._tail.bytes <= 104
         one.queue.squeeze(1.0)
         assert one.drain() == list(range(1, 22))
 
@@ -190,6 +190,81 @@ def test_a_file_where_the_directory_should_be_does_not_stop_the_agent(tmp_path: 
         assert commit(one.spool, position=5) == 5
 
 
+def test_before_anything_is_sent_that_no_commit_holds_the_pipeline_is_called(tmp_path: Path) -> None:
+    (tmp_path / "spool").touch()
+    clock, made, heads = [0.0], Numbered(), []
+    with opened(tmp_path / "spool", how={"now": lambda: clock[0]}) as one:
+        one.spool.on_unsaved = lambda: heads.append(one.queue.head())
+        commit(one.spool)
+        assert not heads, "there is nothing that could be sent"
+        for _ in range(3):
+            one.queue.put(made.payload())
+            commit(one.spool, made)
+        assert heads == [None], "once, and before"
+        assert one.queue.head()
+        (tmp_path / "spool").unlink()
+        clock[0] = 1.0
+        commit(one.spool, made)
+        assert not one.spool.failing
+        one.queue.put(made.payload())
+        commit(one.spool, made)
+        assert len(heads) == 1
+
+
+def test_a_dead_sink_does_not_starve_another_while_the_disk_fails(tmp_path: Path) -> None:
+    (tmp_path / "spool").touch()
+    dead, alive, position = Numbered(), Numbered("b"), 0
+    bounds = config.Queue(max_bytes=500)
+    with opened(tmp_path / "spool", bounds, how={"now": lambda: 0.0}) as one:
+        healthy = one.spool.queue("b", "otlp", bounds)
+        flight = None
+        for position in range(1, 101):
+            one.queue.put(dead.payload())
+            flight = flight or one.queue.head()
+            healthy.put(alive.payload())
+            safe = commit(one.spool, dead, alive, position=position)
+            assert not one.spool.backlogged
+            while healthy.head() is not None:
+                healthy.settle()
+        assert flight is one.queue.head(), "what is being sent is not dropped"
+        (loss,) = one.losses()
+        assert (loss.sink, loss.reason, loss.sequences) == ("a", "spool_full", ((2, 1 + (loss.count or 0)),))
+        assert one.queue.waiting == 100 - len(lost_numbers([loss]))
+        assert safe == -1, "the first is in flight still"
+        one.queue.settle()
+        assert commit(one.spool, position=position) == 1 + (loss.count or 0)
+        assert one.drain()[-1] == 100
+        for _ in range(25):
+            one.queue.put(dead.payload())
+            healthy.put(alive.payload())
+            commit(one.spool, dead, alive)
+        assert one.spool.backlogged, "nobody takes anything: reading stops, nothing more is dropped"
+        assert one.dropped == {"a spool_full": loss.count}
+
+
+def test_what_is_found_late_was_offered_too(tmp_path: Path) -> None:
+    folder, aside, made = tmp_path / "spool", tmp_path / "aside", Numbered()
+    with opened(folder) as one:
+        other = one.spool.queue("b", "otlp", ROOMY)
+        one.queue.put(made.payload(30))
+        other.put(Numbered("b").payload(7))
+        commit(one.spool, made)
+    folder.rename(aside)
+    folder.touch()
+    clock = [0.0]
+    with opened(folder, how={"now": lambda: clock[0]}) as one:
+        one.ledger.offer("a", one.queue.left)
+        one.queue.put(made.payload(90))
+        one.ledger.offer("a", 90)
+        commit(one.spool, made)
+        folder.unlink()
+        aside.rename(folder)
+        clock[0] = 1.0
+        commit(one.spool, made)
+        assert len(one.drain()) == 120
+        assert one.ledger.offered == {"a": 120, "b": 7}
+
+
 class TestLosses:
     """What is dropped, and when it leaves the disk."""
 
@@ -229,9 +304,13 @@ class TestLosses:
             assert one.dropped == {"a refused": 1}
             commit(one.spool, made)
         with opened(folder) as one:
-            assert one.drain() == [1, 2], "nobody was told yet"
+            assert one.drain() == [2], "the end is no kill"
+            (loss,) = one.losses()
+            assert (loss.stage, loss.reason, loss.sequences) == ("sink", "refused", ((1, 1),))
+            commit(one.spool, made)
         with opened(folder) as one:
             assert one.drain() == []
+            assert one.losses() == []
             for _ in range(2):
                 one.queue.put(made.payload())
             commit(one.spool, made)
@@ -253,13 +332,99 @@ class TestLosses:
             one.queue.settle(partly=True)
             commit(one.spool, made)
             assert one.dropped == {"a rejected_by_receiver": 1}
-        with opened(folder) as one:
-            one.queue.head()
-            one.queue.settle(partly=True)
             one.losses()
             commit(one.spool, made)
         with opened(folder) as one:
             assert one.queue.waiting == 0
+            assert one.losses() == []
+
+    def test_what_is_lost_while_the_sinks_drain_at_the_end_is_told_by_the_next_run(self, folder: Path) -> None:
+        made = Numbered(id="of-today")
+        with opened(folder) as one:
+            for _ in range(3):
+                one.queue.put(made.payload(2))
+            one.losses()
+            commit(one.spool, made)
+            one.queue.head()  # after the last commit
+            one.ledger.drop("a", "sink", "rejected_by_receiver", 1, sequences=((1, 2),), stream="of-today")
+            one.queue.settle(partly=True)
+            one.queue.head()
+            one.queue.settle("refused")
+            one.queue.put(made.payload())  # comes too late: its number is given out again
+            assert one.close() == 2
+        for _ in range(2):
+            with opened(folder) as one:  # killed before it told: this one ends as if it had not
+                assert one.queue.left == 2, "no row that was settled is there to be sent again"
+                commit(one.spool)
+        with opened(folder) as one:
+            told = {loss.reason: (loss.count, loss.sequences, loss.stream) for loss in one.losses()}
+            assert told == {
+                "rejected_by_receiver": (1, ((1, 2),), "of-today"),
+                "refused": (2, ((3, 4),), "of-today"),
+            }
+            commit(one.spool)
+            assert one.drain() == [5, 6]
+        with opened(folder) as one:
+            assert one.losses() == []
+
+    def test_what_was_told_in_no_commit_stays(self, folder: Path) -> None:
+        made = Numbered()
+        with opened(folder) as one:
+            one.queue.put(made.payload())
+            commit(one.spool, made)
+            one.queue.head()
+            one.queue.settle("refused")
+            assert one.losses()  # and the agent ends by an error, before the commit
+        with opened(folder) as one:
+            assert one.drain() == [1]
+
+    def test_only_sinks_that_are_told_forget(self, folder: Path) -> None:
+        mine, theirs = Numbered(), Numbered("b")
+        with opened(folder) as one:
+            other = one.spool.queue("b", "otlp", ROOMY)
+            for queue, made in ((one.queue, mine), (other, theirs)):
+                queue.put(made.payload())
+                commit(one.spool, made)
+                queue.head()
+                queue.settle("refused")
+            one.spool.mark_told({"b", "*"})
+            (mine_untold, _) = sorted(one.ledger.losses(), key=lambda loss: loss.sink)
+            one.ledger.lack(mine_untold)
+            commit(one.spool, mine, theirs)
+            held = one.spool._writer._statement.queues
+            assert {name: holding.tally.records for name, holding in held.items()} == {"a": 1, "b": 0}
+            one.spool.mark_told({"a"})
+            commit(one.spool, mine, theirs)
+            assert one.spool._writer._statement.queues["a"].tally.records == 0
+
+    def test_numbers_of_an_earlier_stream_are_told_as_its_own(self, folder: Path) -> None:
+        old, new = Numbered(id="old"), Numbered(id="new")
+        with opened(folder, config.Queue(max_bytes=100, max_disk_bytes=500)) as one:
+            for made in (old, new):
+                for _ in range(5):
+                    one.queue.put(made.payload())
+                    commit(one.spool, made)
+            for _ in range(7):
+                one.queue.put(new.payload())
+                commit(one.spool, new)
+            told = {loss.stream: (loss.count, loss.sequences) for loss in one.losses()}
+            assert told == {"old": (5, ((1, 5),)), "new": (2, ((1, 2),))}
+            commit(one.spool, new)
+        with opened(folder, wire="fluent") as one:
+            (loss,) = one.losses()
+            assert (loss.reason, loss.count, loss.sequences, loss.stream) == ("sink_changed", 10, ((3, 12),), "new")
+
+    def test_two_streams_that_vanish_together_keep_their_numbers_apart(self, folder: Path) -> None:
+        old, new = Numbered(id="old"), Numbered(id="new")
+        with opened(folder) as one:
+            for made in (old, new):
+                one.queue.put(made.payload(3))
+                commit(one.spool, made)
+            one.queue.put(Payload("traces", b"spans", 4))
+            commit(one.spool)
+        with opened(folder, wire="fluent") as one:
+            told = sorted((loss.stream, loss.count, loss.sequences) for loss in one.losses())
+            assert told == [("", 4, ()), ("new", 3, ((1, 3),)), ("old", 3, ((1, 3),))]
 
     def test_a_sink_with_another_wire_format_begins_anew(self, folder: Path) -> None:
         made = Numbered()

@@ -25,6 +25,8 @@ ALLOWED = subprocess.run([*UNSHARED, "true"], capture_output=True, check=False).
         spool_disks.a_read_only_disk_stops_nobody,
         spool_disks.a_disk_that_comes_late_is_used,
         spool_disks.what_cannot_be_written_at_the_end_is_counted,
+        spool_disks.a_full_disk_forgets_nothing_that_is_unsaved,
+        spool_disks.a_partial_success_is_not_sent_again_though_the_disk_is_full,
     ],
     ids=lambda story: story.__name__,
 )

@@ -89,14 +89,34 @@ def test_a_counter_without_times_is_between_two_looks() -> None:
     ]
 
 
-def test_counters_are_settled_when_a_state_that_tells_of_them_was_handed_out(counters: Counters) -> None:
+def test_counters_are_settled_when_a_state_that_tells_of_them_is_safe(counters: Counters) -> None:
     losses = Losses(looked=100)
     assert losses.settled(counters.tallies())
     counters.lose(1, now=110)
     losses.news(counters.tallies(), now=120)
     assert not losses.settled(counters.tallies())
     losses.state()
+    assert not losses.settled(counters.tallies())
+    losses.confirm()
     assert losses.settled(counters.tallies())
+
+
+def test_what_was_told_after_the_state_that_is_safe_is_not_settled(counters: Counters) -> None:
+    losses = Losses(looked=100)
+    losses.state()
+    counters.lose(1, now=110)
+    losses.news(counters.tallies(), now=120)
+    losses.confirm()
+    assert not losses.settled(counters.tallies())
+
+
+def test_what_another_agent_may_have_told_is_not_told_again(counters: Counters) -> None:
+    losses = Losses(looked=0)
+    counters.lose(2, now=110)
+    losses.adopt(counters.tallies(), now=120)
+    assert losses.news(counters.tallies(), now=130) == []
+    counters.lose(1, now=140)
+    assert losses.news(counters.tallies(), now=150) == [Lost("lifecycle", "ring_full", 1, 140, 140)]
 
 
 @pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"looked": "x"}', b"\xff"])

@@ -52,9 +52,9 @@ class Node:
             self.emit(make_event(TOUCH, self._processes[number % 3 % 2], values, f"boot-1-{number:x}"))
         return self
 
-    def lose(self, sequences: Ranges, count: int | None, reason: str = "queue_full") -> "Node":
+    def lose(self, sequences: Ranges, count: int | None, reason: str = "queue_full", stream: str = "") -> "Node":
         """State that records are lost."""
-        for event in self.own.lost(Loss("files", "sink", reason, count, 10**18, 2 * 10**18, sequences)):
+        for event in self.own.lost(Loss("files", "sink", reason, count, 10**18, 2 * 10**18, sequences, stream)):
             self.emit(event)
         return self
 

@@ -411,3 +411,30 @@ def test_a_key_that_is_none_is_said_before_anything_is_read(pem: bytes | None, s
     assert code == 2
     assert "--public-key" in text
     assert said in text
+
+
+@FORMS
+def test_a_stream_says_what_was_lost_of_the_one_before_it(form: Form, tmp_path: Path) -> None:
+    old = Node(form, stream=Stream("files", "old"), batch=1).touch(40).flush()
+    for number in (11, 12):
+        old.alter(number, lambda _record: None)
+    new = Node(form, stream=Stream("files", "new"), batch=1).touch(20)
+    new.lose(((11, 12), (90, 95)), 8, stream="old").flush()
+    other = Node(form, stream=Stream("other", "another"), batch=1).touch(20).flush()
+    other.alter(11, lambda _record: None)
+    files = [node.write(tmp_path / node.stream.id) for node in (new, old, other)]
+    report = json.loads(verify(files, key=None, spool=None, as_json=True).text)
+    missing = {one["stream"]: one["missing"] for one in report["streams"]}
+    assert [(gap["first"], gap["last"], gap["explained"], gap["reason"]) for gap in missing["old"]] == [
+        (11, 12, True, "queue_full")
+    ]
+    assert missing["new"] == [], "its own 11 and 12 are there"
+    assert [gap["explained"] for gap in missing["another"]] == [False], "that is of another sink"
+
+
+@FORMS
+def test_numbers_of_another_stream_explain_nothing_here(form: Form, tmp_path: Path) -> None:
+    node = Node(form, batch=1).touch(40).lose(((11, 12),), 2, stream="old").flush()
+    node.alter(11, lambda _record: None)
+    code, stream = found(node.write(tmp_path / "a.json"))
+    assert (code, [gap["explained"] for gap in stream["missing"]]) == (INCOMPLETE, [False])
