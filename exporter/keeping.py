@@ -16,8 +16,8 @@ from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Stream
 from exporter.sink.queue import MemoryQueue, Queue
-from exporter.sink.spool import Commit, Spool
-from exporter.sink.spool_cipher import read_key
+from exporter.sink.spool.cipher import read_key
+from exporter.sink.spool.spool import Commit, Spool
 from exporter.sink.transports import wire
 from exporter.telemetry import Ledger, log
 

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import settings
 
 from tests.peers import builds
 from tests.peers.collector import Collector
 from tests.peers.fluent_server import FluentServer, Start
 from tests.peers.kube import ApiServer, Etcd
 from tests.peers.rotel import Rotel
+
+# No test is about time: a machine may be busy.
+settings.register_profile("podwitness", deadline=None)
+settings.load_profile("podwitness")
 
 
 @pytest.fixture(scope="session")

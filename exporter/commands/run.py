@@ -84,8 +84,9 @@ def _resume(kernel: Kernel, pipeline: Pipeline, keeping: Keeping) -> None:
         pipeline.table.restore(keeping.journal)
         kernel.seek(_positions(keeping))
         kernel.restore_losses(state.get(_LOSSES, b""))
-    elif kernel.resumed:  # and nobody kept what was read
-        since = kernel.adopt_losses() + kernel.offset()
+    elif kernel.resumed:
+        looked = kernel.adopt_losses() + kernel.offset()
+        since = since or (0 if keeping.failing else looked)  # what a disk that fails has kept comes later
     if since and not (same_boot and kernel.resumed):
         reason = "not_kept" if kernel.resumed else "not_observed" if same_boot else "reboot"
         pipeline.ledger.lack(Loss(ALL_SINKS, "kernel", reason, None, since, time.time_ns()))

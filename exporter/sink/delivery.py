@@ -12,7 +12,6 @@ Memory: the queue's, and the halves of one payload. Outboxes share nothing but t
 import logging
 import threading
 import time
-from typing import Protocol
 
 import msgspec
 from isal import igzip
@@ -24,29 +23,12 @@ from exporter.sink.failover import FAILURES, Failover, bounded
 from exporter.sink.head import Head
 from exporter.sink.queue import Queue
 from exporter.sink.split import Wire
+from exporter.sink.transport import Transport
 from exporter.telemetry import Ledger
 
 log = logging.getLogger("podwitness.sink")
 
 GZIP_LEVEL = 1
-
-
-class Transport(Protocol):
-    """One way to one receiver. All calls come from one thread."""
-
-    @property
-    def endpoint(self) -> str:
-        """Where it sends to, for the log; without secrets."""
-
-    @property
-    def gzip(self) -> bool:
-        """Whether payloads should be gzip'ed before they are queued; it takes them either way."""
-
-    def send(self, payload: Payload) -> Delivery:
-        """Make one attempt; may block up to a timeout of its own, never raises for network or receiver."""
-
-    def close(self) -> None:
-        """Let go of connections and files."""
 
 
 class Clock:

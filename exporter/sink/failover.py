@@ -10,14 +10,11 @@ While one rests the next in order is used; when its time has come the preferred 
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from exporter import config
 from exporter.model import Delivery, Payload
 from exporter.sink.notices import Notices
-
-if TYPE_CHECKING:  # an outbox makes its Failover: at run time that would be a circle
-    from exporter.sink.delivery import Transport
+from exporter.sink.transport import Transport
 
 LONGEST_WAIT = 3600.0
 """Seconds: a receiver's Retry-After is not believed beyond this."""
@@ -36,7 +33,7 @@ class Failover:
     """
 
     def __init__(
-        self, transports: "Sequence[Transport]", settings: config.Queue, *, now: Callable[[], float] = time.monotonic
+        self, transports: Sequence[Transport], settings: config.Queue, *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._now = now
         self._ways = [_Way(transport, settings) for transport in transports]
@@ -109,7 +106,7 @@ class Failover:
 class _Way:
     """One receiver and its circuit breaker."""
 
-    def __init__(self, transport: "Transport", settings: config.Queue) -> None:
+    def __init__(self, transport: Transport, settings: config.Queue) -> None:
         self.transport, self._settings = transport, settings
         self.failures = 0  # in a row
         self.not_before = 0.0  # monotonic: when it may be asked again

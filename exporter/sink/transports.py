@@ -11,13 +11,13 @@ import msgspec
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.sink import file
-from exporter.sink.delivery import Transport
 from exporter.sink.failover import Failover
 from exporter.sink.file import File
 from exporter.sink.fluent_forward import FluentForward
 from exporter.sink.otlp_http import OtlpHttp
 from exporter.sink.split import Wire
 from exporter.sink.stdout import Stdout
+from exporter.sink.transport import Transport
 
 Networked = config.OtlpHttp | config.OtlpGrpc | config.FluentForward
 

@@ -8,7 +8,7 @@ import msgspec
 
 from exporter.encode.reading import Told, told_of_line
 from exporter.errors import ConfigError
-from exporter.sink.spool_reading import Spooled, spooled
+from exporter.sink.spool.reading import Spooled, spooled
 from exporter.verify.findings import Fault, Finding, Report, Unreadable
 from exporter.verify.keys import read_keys
 from exporter.verify.report import to_json, to_text

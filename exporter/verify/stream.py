@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.encode.reading import Told
 from exporter.model import Ranges
 from exporter.probes.agent import AGENT_STOPPED, CHAIN_SIGNED, EVENTS_LOST
-from exporter.sink.spool_reading import Spooled
-from exporter.sink.spool_rows import without
+from exporter.sink.spool.reading import Spooled
+from exporter.sink.spool.rows import without
 from exporter.verify.chained import Chained, Link, link
 from exporter.verify.findings import Fault, Finding, Kept, Missing
 from exporter.verify.losses import Losses, Statement

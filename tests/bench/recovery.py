@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypedDict
 
-from exporter.sink.spool_reading import Spooled, spooled
+from exporter.sink.spool.reading import Spooled, spooled
 from tests.bench.arrivals import Arrival, arrivals, requests
 from tests.bench.node import Node, free_port, receiver
 from tests.e2e.durable import Durable

@@ -18,8 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from exporter import config
 from exporter.model import Delivery, Payload
-from exporter.sink.delivery import Outbox, Transport
+from exporter.sink.delivery import Outbox
 from exporter.sink.queue import MemoryQueue
+from exporter.sink.transport import Transport
 from exporter.sink.transports import open_transport, wire
 from exporter.telemetry import Ledger
 from tests.peers.collector import Collector, ServerTls

@@ -9,10 +9,10 @@ import pytest
 
 from exporter import config
 from exporter.errors import ConfigError
-from exporter.sink.delivery import Transport
 from exporter.sink.failover import Failover
 from exporter.sink.file import File
 from exporter.sink.stdout import Stdout
+from exporter.sink.transport import Transport
 from exporter.sink.transports import check_transport, open_transport, wire
 from tests.sink.forward import PAYLOAD
 from tests.sink.receivers import Answer, ForwardReceiver, HttpReceiver

@@ -10,7 +10,7 @@ import pytest
 from exporter.config import Queue
 from exporter.config import Spool as Settings
 from exporter.model import Payload, Ranges
-from exporter.sink.spool import Commit, Spool
+from exporter.sink.spool.spool import Commit, Spool
 from exporter.telemetry import Ledger
 from exporter.verify.checking import verify
 from tests.verify.shipped import Node

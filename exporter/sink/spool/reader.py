@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.sink.spool_contents import ROW
-from exporter.sink.spool_database import SQL_ERRORS, reading
-from exporter.sink.spool_rows import Meta, Stored, meta_of
+from exporter.sink.spool.contents import ROW
+from exporter.sink.spool.database import SQL_ERRORS, reading
+from exporter.sink.spool.rows import Meta, Stored, meta_of
 
 _BYTES = 1024 * 1024  # read back at a time, but one row at least
 _ROWS = 64

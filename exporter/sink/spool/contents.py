@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.model import Ranges, joined
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_database import SQL_ERRORS
-from exporter.sink.spool_rows import (
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.database import SQL_ERRORS
+from exporter.sink.spool.rows import (
     PLACES,
     Meta,
     Statement,

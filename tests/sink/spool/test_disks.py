@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_pending import Pending
-from tests.sink import spool_disks
-from tests.sink.spooling import Numbered, commit, opened
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.pending import Pending
+from tests.sink.spool import disks
+from tests.sink.spool.spooling import Numbered, commit, opened
 
 UNSHARED = ["unshare", "--mount", "--propagation", "private"]
 ALLOWED = subprocess.run([*UNSHARED, "true"], capture_output=True, check=False).returncode == 0
@@ -20,18 +20,18 @@ ALLOWED = subprocess.run([*UNSHARED, "true"], capture_output=True, check=False).
 @pytest.mark.parametrize(
     "story",
     [
-        spool_disks.a_full_disk_stops_nobody,
-        spool_disks.room_on_a_full_disk_is_used,
-        spool_disks.a_read_only_disk_stops_nobody,
-        spool_disks.a_disk_that_comes_late_is_used,
-        spool_disks.what_cannot_be_written_at_the_end_is_counted,
-        spool_disks.a_full_disk_forgets_nothing_that_is_unsaved,
-        spool_disks.a_partial_success_is_not_sent_again_though_the_disk_is_full,
+        disks.a_full_disk_stops_nobody,
+        disks.room_on_a_full_disk_is_used,
+        disks.a_read_only_disk_stops_nobody,
+        disks.a_disk_that_comes_late_is_used,
+        disks.what_cannot_be_written_at_the_end_is_counted,
+        disks.a_full_disk_forgets_nothing_that_is_unsaved,
+        disks.a_partial_success_is_not_sent_again_though_the_disk_is_full,
     ],
     ids=lambda story: story.__name__,
 )
 def test_on_a_disk_of_its_own(story: Callable[[Path], None], tmp_path: Path) -> None:
-    code = f"from tests.sink.spool_disks import *; {story.__name__}(Path({str(tmp_path)!r}))"
+    code = f"from tests.sink.spool.disks import *; {story.__name__}(Path({str(tmp_path)!r}))"
     done = subprocess.run([*UNSHARED, sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sink.spool_clock import Moment
-from exporter.sink.spool_rows import (
+from exporter.sink.spool.clock import Moment
+from exporter.sink.spool.rows import (
     Holding,
     Meta,
     Statement,

@@ -18,12 +18,12 @@ import msgspec
 
 from exporter import config
 from exporter.errors import ConfigError
-from exporter.sink.spool_cipher import Cipher, read_key
-from exporter.sink.spool_clock import SpoolClock
-from exporter.sink.spool_database import SQL_ERRORS
-from exporter.sink.spool_positions import Positions
-from exporter.sink.spool_queue import SpoolQueue
-from exporter.sink.spool_writer import Writer
+from exporter.sink.spool.cipher import Cipher, read_key
+from exporter.sink.spool.clock import SpoolClock
+from exporter.sink.spool.database import SQL_ERRORS
+from exporter.sink.spool.positions import Positions
+from exporter.sink.spool.queue import SpoolQueue
+from exporter.sink.spool.writer import Writer
 from exporter.telemetry import Ledger
 
 __all__ = ["Commit", "Spool", "SpoolQueue"]

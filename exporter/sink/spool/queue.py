@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from exporter import config
 from exporter.model import Payload, Ranges
 from exporter.sink.notices import Notices
-from exporter.sink.spool_account import LARGEST, Account, Part, Row, Tail, Unsaved
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_clock import SpoolClock
-from exporter.sink.spool_contents import Found
-from exporter.sink.spool_database import damaged
-from exporter.sink.spool_far import FAILURES, Far
-from exporter.sink.spool_rows import PLACES, Holding, Stored, Tally
+from exporter.sink.spool.account import LARGEST, Account, Part, Row, Tail, Unsaved
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.clock import SpoolClock
+from exporter.sink.spool.contents import Found
+from exporter.sink.spool.database import damaged
+from exporter.sink.spool.far import FAILURES, Far
+from exporter.sink.spool.rows import PLACES, Holding, Stored, Tally
 from exporter.telemetry import Ledger
 
 _NEAR = 4 * 1024 * 1024  # bytes of what is on disk that are in memory too: a sink that keeps up reads nothing back

@@ -9,8 +9,8 @@ import msgspec
 
 from exporter import config
 from exporter.model import Loss, Payload, Ranges, Stream
-from exporter.sink.spool import Commit, Spool, SpoolQueue
-from exporter.sink.spool_rows import numbers
+from exporter.sink.spool.rows import numbers
+from exporter.sink.spool.spool import Commit, Spool, SpoolQueue
 from exporter.telemetry import Ledger
 
 ROOMY = config.Queue(max_bytes=1 << 20)

@@ -13,17 +13,17 @@ from contextlib import contextmanager
 import msgspec
 
 from exporter import config
-from exporter.sink.spool_account import Part
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_clock import SpoolClock
-from exporter.sink.spool_contents import count
-from exporter.sink.spool_database import SQL_ERRORS, DamagedError, damaged
-from exporter.sink.spool_disk import Disk, Loaded, Work, load, rebuild, reopened
-from exporter.sink.spool_file import Folder
-from exporter.sink.spool_left import Doubts, Left
-from exporter.sink.spool_pending import Pending
-from exporter.sink.spool_queue import SpoolQueue
-from exporter.sink.spool_rows import Statement, Tally
+from exporter.sink.spool.account import Part
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.clock import SpoolClock
+from exporter.sink.spool.contents import count
+from exporter.sink.spool.database import SQL_ERRORS, DamagedError, damaged
+from exporter.sink.spool.disk import Disk, Loaded, Work, load, rebuild, reopened
+from exporter.sink.spool.file import Folder
+from exporter.sink.spool.left import Doubts, Left
+from exporter.sink.spool.pending import Pending
+from exporter.sink.spool.queue import SpoolQueue
+from exporter.sink.spool.rows import Statement, Tally
 from exporter.telemetry import ALL_SINKS, Ledger
 
 log = logging.getLogger("podwitness.sink")

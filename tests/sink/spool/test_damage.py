@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import config
-from tests.sink.spooling import Numbered, Opened, commit, lost_numbers, opened
+from tests.sink.spool.spooling import Numbered, Opened, commit, lost_numbers, opened
 
 TINY = config.Queue(max_bytes=200)
 PAYLOADS, EACH, SIZE = 40, 3, 9000

@@ -12,7 +12,7 @@ import pytest
 
 from exporter import config
 from exporter.model import Stream
-from tests.sink.spooling import Numbered, commit, opened
+from tests.sink.spool.spooling import Numbered, commit, opened
 from tests.waiting import wait_for
 
 ROUNDS = 12
@@ -46,7 +46,7 @@ def test_a_kill_loses_nothing(tmp_path: Path, seed: int) -> None:
     position = 0
     for number in range(ROUNDS):
         before = log.stat().st_size
-        code = f"from tests.sink.test_spool_kill import *; story(Path({str(folder)!r}), Path({str(log)!r}), {number})"
+        code = f"from tests.sink.spool.test_kill import *; story(Path({str(folder)!r}), Path({str(log)!r}), {number})"
         child = subprocess.Popen([sys.executable, "-c", code])
         wanted = before + draw.randrange(2000)
         wait_for(lambda at=wanted: log.stat().st_size > at, "deliveries")  # type: ignore[misc]

@@ -6,11 +6,11 @@ Ids run without holes but for those that are known, so a row that is not where i
 from collections import deque
 
 from exporter.model import Ranges
-from exporter.sink.spool_account import Row
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_database import SQL_ERRORS, DamagedError
-from exporter.sink.spool_reader import Reader
-from exporter.sink.spool_rows import Meta, Stored, Tally, payload_of, stored
+from exporter.sink.spool.account import Row
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.database import SQL_ERRORS, DamagedError
+from exporter.sink.spool.reader import Reader
+from exporter.sink.spool.rows import Meta, Stored, Tally, payload_of, stored
 
 FAILURES = (*SQL_ERRORS, OSError)
 """What reading raises: `spool_database.damaged` says what is the file's and what the disk's."""

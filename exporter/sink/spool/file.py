@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from exporter.errors import ConfigError
-from exporter.sink.spool_database import Opened, identity, private, same, writing
-from exporter.sink.spool_rows import Statement, checksum, decoded
+from exporter.sink.spool.database import Opened, identity, private, same, writing
+from exporter.sink.spool.rows import Statement, checksum, decoded
 
 _RESERVE = 1024 * 1024
 _ASIDE = 3  # what was set aside and is kept

@@ -1,14 +1,14 @@
-"""What `test_spool_disks` runs on a disk of its own: a tmpfs that only this process sees, gone with it."""
+"""What `test_disks` runs on a disk of its own: a tmpfs that only this process sees, gone with it."""
 
 import contextlib
 import subprocess
 from pathlib import Path
 
 from exporter import config
-from exporter.sink.spool import Spool
-from exporter.sink.spool_rows import numbers
+from exporter.sink.spool.rows import numbers
+from exporter.sink.spool.spool import Spool
 from exporter.telemetry import Ledger
-from tests.sink.spooling import Numbered, commit, opened
+from tests.sink.spool.spooling import Numbered, commit, opened
 
 SMALL = config.Queue(max_bytes=200_000)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.model import Payload
-from exporter.sink.spool_rows import Holding, Tally
+from exporter.sink.spool.rows import Holding, Tally
 from exporter.telemetry import Ledger
 
 LARGEST = 512 * 1024 * 1024

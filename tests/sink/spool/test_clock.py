@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import config
-from exporter.sink.spool_clock import SETTLING, Moment, SpoolClock, boot_id
-from tests.sink.spooling import Numbered, commit, opened
+from exporter.sink.spool.clock import SETTLING, Moment, SpoolClock, boot_id
+from tests.sink.spool.spooling import Numbered, commit, opened
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.model import joined
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_contents import (
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.contents import (
     CIPHER,
     INSERT,
     STATEMENT,
@@ -21,9 +21,9 @@ from exporter.sink.spool_contents import (
     key_check,
     newer,
 )
-from exporter.sink.spool_database import SQL_ERRORS, Opened, damaged
-from exporter.sink.spool_file import Folder
-from exporter.sink.spool_rows import Statement, Stored, checksum, decoded
+from exporter.sink.spool.database import SQL_ERRORS, Opened, damaged
+from exporter.sink.spool.file import Folder
+from exporter.sink.spool.rows import Statement, Stored, checksum, decoded
 from exporter.telemetry import ALL_SINKS
 
 log = logging.getLogger("podwitness.sink")

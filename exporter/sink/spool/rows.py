@@ -14,7 +14,7 @@ import msgspec
 from isal import isal_zlib
 
 from exporter.model import Loss, Payload, Ranges, Signal, joined
-from exporter.sink.spool_clock import Moment
+from exporter.sink.spool.clock import Moment
 
 S = TypeVar("S")
 

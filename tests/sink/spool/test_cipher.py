@@ -9,10 +9,10 @@ import pytest
 
 from exporter import config
 from exporter.errors import ConfigError
-from exporter.sink.spool import Spool
-from exporter.sink.spool_cipher import Cipher, read_key
+from exporter.sink.spool.cipher import Cipher, read_key
+from exporter.sink.spool.spool import Spool
 from exporter.telemetry import Ledger
-from tests.sink.spooling import Numbered, commit, opened
+from tests.sink.spool.spooling import Numbered, commit, opened
 
 
 @pytest.fixture

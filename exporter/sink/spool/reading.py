@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from exporter.errors import ConfigError
 from exporter.model import Ranges, Stream, joined
-from exporter.sink.spool_cipher import Cipher, read_key
-from exporter.sink.spool_contents import Contents, OtherKeyError, examine
-from exporter.sink.spool_database import SQL_ERRORS, damaged, reading
-from exporter.sink.spool_pending import STREAM, Pending
-from exporter.sink.spool_rows import decoded
+from exporter.sink.spool.cipher import Cipher, read_key
+from exporter.sink.spool.contents import Contents, OtherKeyError, examine
+from exporter.sink.spool.database import SQL_ERRORS, damaged, reading
+from exporter.sink.spool.pending import STREAM, Pending
+from exporter.sink.spool.rows import decoded
 
 DATABASE = "spool.db"
 

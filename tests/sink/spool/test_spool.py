@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.model import Payload
-from exporter.sink.spool import Commit, Spool
+from exporter.sink.spool.spool import Commit, Spool
 from exporter.telemetry import Ledger
-from tests.sink.spooling import ROOMY, Numbered, Opened, commit, content, lost_numbers, opened
+from tests.sink.spool.spooling import ROOMY, Numbered, Opened, commit, content, lost_numbers, opened
 
 TINY = config.Queue(max_bytes=200)
 

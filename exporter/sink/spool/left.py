@@ -4,11 +4,11 @@ import time
 from collections.abc import Collection, Iterable
 
 from exporter.model import Loss, Stream, joined
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_contents import Contents, Found
-from exporter.sink.spool_disk import Loaded
-from exporter.sink.spool_pending import STREAM, value_place
-from exporter.sink.spool_rows import PLACES, Holding, Tally, decoded, without
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.contents import Contents, Found
+from exporter.sink.spool.disk import Loaded
+from exporter.sink.spool.pending import STREAM, value_place
+from exporter.sink.spool.rows import PLACES, Holding, Tally, decoded, without
 from exporter.telemetry import Ledger
 
 SPOOL_CORRUPT = "spool_corrupt"

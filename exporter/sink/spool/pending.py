@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from exporter.sink.spool_cipher import Cipher
-from exporter.sink.spool_disk import Work
-from exporter.sink.spool_rows import Statement, Stored
+from exporter.sink.spool.cipher import Cipher
+from exporter.sink.spool.disk import Work
+from exporter.sink.spool.rows import Statement, Stored
 
 STREAM = "stream."
 """Values of this name are in the statement too: their numbers must not be given out twice."""
