@@ -127,7 +127,10 @@ def _as_kernel_error(what: str, path: Path) -> Iterator[None]:
 
 def _locked(path: Path) -> int:
     """An fd of the directory with a lock on it, which ends with us however we end."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(f"cannot be opened: {error.strerror}", where=_where(path), hint="run as root") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -64,7 +64,10 @@ def test_the_first_look_leaves_nothing_outside_of_build() -> None:
     assert all(path and path.startswith("build/") for path in files)
 
 
-def test_the_settings_in_the_readme_are_taken(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "readme.yaml").write_text(block)
-    assert "collector, fluent, file, terminal" in check(tmp_path / "readme.yaml")
+def test_the_settings_in_the_readme_are_taken(etc: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    said = []
+    for block in blocks:
+        (tmp_path / "readme.yaml").write_text(block.replace("/etc/podwitness", str(etc)))
+        said.append(check(tmp_path / "readme.yaml").partition("sinks: ")[2].strip())
+    assert said == ["collector, fluent, file, terminal", "collector"]
