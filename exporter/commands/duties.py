@@ -79,6 +79,7 @@ class Duties:
             ledger.lack(Loss(ALL_SINKS, stage, lost.reason, lost.samples, lost.since + offset, lost.until + offset))
         if news:  # at once: the next commit says that they are told
             self._pipeline.tell_losses()
+        self._kernel.loss_state()  # where nothing is kept on disk, telling is all there is
 
     def _look_for_pins(self) -> None:
         """Without their pins the probes are gone, and nothing comes any more: that is not a quiet node."""
@@ -96,8 +97,6 @@ class Duties:
         if bool(failing) != bool(self._failing):
             if failing:
                 log.warning("spool: %s; events wait in memory and in the rings until it works again", failing)
-            else:  # what was sent is committed by now, with its numbers
-                self._kernel.unsaved = False
             self._tell("spool", "begun" if failing else "undone", self._pressure.memory, self._pressure.limit)
         self._failing = failing
 

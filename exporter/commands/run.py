@@ -79,14 +79,14 @@ def _resume(kernel: Kernel, pipeline: Pipeline, keeping: Keeping) -> None:
     same_boot = state.get(_BOOT) == kernel.boot_id.encode()
     if not _numbers_hold(kernel, keeping, same_boot=same_boot):
         keeping.renumber()
-    kernel.unsaved = False
     if same_boot:
         pipeline.table.restore(keeping.journal)
         kernel.seek(_positions(keeping))
         kernel.restore_losses(state.get(_LOSSES, b""))
     elif kernel.resumed:
-        looked = kernel.adopt_losses() + kernel.offset()
-        since = since or (0 if keeping.failing else looked)  # what a disk that fails has kept comes later
+        looked = kernel.adopt_losses()
+        if looked and not since and not keeping.failing:  # what a disk that fails has kept comes later
+            since = looked + kernel.offset()
     if since and not (same_boot and kernel.resumed):
         reason = "not_kept" if kernel.resumed else "not_observed" if same_boot else "reboot"
         pipeline.ledger.lack(Loss(ALL_SINKS, "kernel", reason, None, since, time.time_ns()))
@@ -138,8 +138,15 @@ class _Run:
         pending, room = pipeline.pending, not pipeline.crowded
         if (kernel.wait(pending=pending, reading=room) or pending) and room:
             pipeline.process(kernel.read(), kernel.offset(), time.time_ns())
-        kernel.acknowledge(pipeline.secure(kernel.positions(), self._state))
+        self._acknowledge(pipeline.secure(kernel.positions(), self._state))
         self._duties.look()
+
+    def _acknowledge(self, safe: Mapping[int, int]) -> None:
+        """Let the kernel forget; after a good commit the spool knows all numbers again, and which losses were told."""
+        saved = bool(safe) and not self._pipeline.failing
+        self._kernel.acknowledge(safe, told=saved)
+        if saved and self._kernel.unsaved:
+            self._kernel.unsaved = False
 
     def _finish(self) -> None:
         """What the rings hold now, then the last record of the streams."""
@@ -147,13 +154,12 @@ class _Run:
         self._duties.stop()
         for samples in kernel.rest():
             pipeline.process(samples, kernel.offset(), time.time_ns())
-            kernel.acknowledge(
-                pipeline.secure(kernel.positions(), self._state)
-            )  # a full ring is more than memory holds
+            # A full ring is more than memory holds.
+            self._acknowledge(pipeline.secure(kernel.positions(), self._state))
         self._duties.look(now=True)
         pipeline.tell_losses()
         pipeline.tell([pipeline.own.stopped()])
-        kernel.acknowledge(pipeline.finish(kernel.positions(), partial(self._state, ended=True)))
+        self._acknowledge(pipeline.finish(kernel.positions(), partial(self._state, ended=True)))
 
     def _state(self, *, ended: bool = False) -> Mapping[str, bytes]:
         """What the next agent must know besides the streams."""

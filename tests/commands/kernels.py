@@ -45,7 +45,7 @@ class Scripted(Source):
         while self.cursor < len(self.samples):
             yield self.read()
 
-    def acknowledge(self, positions: Mapping[int, int]) -> None:
+    def acknowledge(self, positions: Mapping[int, int], *, told: bool = True) -> None:
         self.acknowledged = positions.get(self.RING, self.acknowledged)
 
     def snapshot(self) -> list[Seen]:
