@@ -25,7 +25,7 @@ from exporter.sink.queue import Queue
 from exporter.sink.transports import check_transport, open_transport, wire
 from exporter.telemetry import Ledger, log
 
-Item = TypeVar("Item", contravariant=True)  # noqa: PLC0105  # Event or Span
+Item_contra = TypeVar("Item_contra", contravariant=True)  # Event or Span
 
 
 Place = Callable[[str, config.Sink], tuple[Queue, Stream]]
@@ -46,14 +46,14 @@ class Numbering(NamedTuple):
     chain: Chain | None
 
 
-class Encoder(Protocol[Item]):
+class Encoder(Protocol[Item_contra]):
     """Events or spans in, full batches out; `flush` gives what is left."""
 
     @property
     def pending(self) -> int:
         """Records taken in and not given out."""
 
-    def encode(self, items: Sequence[Item], /) -> Iterator[Payload]:
+    def encode(self, items: Sequence[Item_contra], /) -> Iterator[Payload]:
         """Take items in; a Payload each time a batch is full."""
 
     def flush(self) -> Iterator[Payload]:
@@ -149,7 +149,7 @@ class Channel:
         self._ledger.drop(self.name, "shape", "not selected", len(events) - len(chosen), intentional=True)
         return chosen
 
-    def _encode(self, encoder: Encoder[Item], items: Sequence[Item]) -> None:
+    def _encode(self, encoder: Encoder[Item_contra], items: Sequence[Item_contra]) -> None:
         """Encode all; one that cannot be encoded is dropped and counted: data never ends the agent."""
         done, dropped, fault = 0, 0, None
         while done < len(items):

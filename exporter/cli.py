@@ -4,13 +4,14 @@ Errors of ours are printed as one line on stderr, exit code 1 (2 for wrong usage
 SIGTERM and SIGHUP the agent drains and sends what it has, then says in one line what became of the events.
 """
 
-# ruff: noqa: E402  # the first lines make an interrupt quiet that comes while the rest is imported
+import contextlib
 import os
 import signal
 
-signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))  # until a command has begun what it must end
+with contextlib.suppress(ValueError):  # imported in a thread: then an interrupt is not for us
+    # First of all: one that comes while the rest is imported is quiet, until a command has begun what it must end.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
-import contextlib
 import math
 import sys
 import threading
@@ -67,6 +68,12 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
             raise click.ClickException(str(error)) from error
 
     return run_command
+
+
+class UnusableError(click.ClickException):
+    """An error of `verify`, whose exit code 1 says that records are missing."""
+
+    exit_code = 2
 
 
 @click.group()
@@ -129,8 +136,12 @@ def replay(path: Path, recording: Path) -> None:
 @told
 def unload(path: Path) -> None:
     """Take everything of podwitness out of the kernel: probes and rings that `kernel.persist` has left there."""
-    removed = commands.unload(config.load(path))
-    click.echo(f"podwitness: {len(removed)} pins removed" if removed else "podwitness: nothing is pinned", err=True)
+    settings = config.load(path)
+    removed = commands.unload(settings)
+    said = f"{len(removed)} pins removed" if removed else "nothing is pinned"
+    if not removed and not Path(settings.kernel.pin_path).exists():
+        said += f": the directory {settings.kernel.pin_path} does not exist"
+    click.echo(f"podwitness: {said}", err=True)
 
 
 @main.command()
@@ -138,17 +149,35 @@ def unload(path: Path) -> None:
 @click.option("--public-key", type=click.Path(path_type=Path), help="PEM with the public key of the signatures.")
 @click.option("--spool", type=click.Path(path_type=Path), help="The sending node's: tells what is still on its way.")
 @click.option("--spool-key", type=click.Path(path_type=Path), help="The key of an encrypted spool.")
+@click.option(
+    "--from",
+    "start",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Accept that the stream begins at record number N: its older files were rotated away.",
+)
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def verify(
-    files: tuple[Path, ...], public_key: Path | None, spool: Path | None, spool_key: Path | None, output: str
+    files: tuple[Path, ...],
+    public_key: Path | None,
+    spool: Path | None,
+    spool_key: Path | None,
+    start: int,
+    output: str,
 ) -> None:
     """Check that nothing is missing from shipped records: FILES of JSON lines, or stdin.
 
     Ends with 0: all is there, or its loss is stated; 1: it is not, or was changed; 2: nothing that could be checked.
+    The report goes to stdout, what keeps it from being made to stderr.
     """
     from exporter.verify import verify as check
 
-    verdict = check(files or (Path("-"),), key=public_key, spool=spool, spool_key=spool_key, as_json=output == "json")
+    inputs = files or (Path("-"),)
+    try:
+        verdict = check(inputs, key=public_key, spool=spool, spool_key=spool_key, as_json=output == "json", start=start)
+    except PodwitnessError as error:
+        raise UnusableError(str(error)) from error
     click.echo(verdict.text, nl=False)
     sys.exit(verdict.code)
 

@@ -22,7 +22,7 @@ def read(text: str, *, where: str) -> object:
         ConfigError: not YAML, a key twice, an alias that holds itself, a variable that is not set.
     """
     try:
-        return _expand(yaml.load(text, Loader=_Loader), where)  # noqa: S506  # a safe loader
+        return _expand(_Loader(text).get_single_data(), where)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"is not YAML: {error.problem}", where=f"{where}{line}") from error

@@ -6,7 +6,9 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from functools import reduce
+from operator import or_
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -36,7 +38,7 @@ def convert(tree: object, sections: tuple[type[S], ...], *, where: str, at: str 
         ConfigError: it can become none of them.
     """
     try:
-        type_: Any = Union[sections]  # noqa: UP007  # not known before run time
+        type_: Any = reduce(or_, sections)
         return cast(S, msgspec.convert(_words(tree, type_), type_))
     except msgspec.ValidationError as error:
         raise _explain(str(error), sections, _meant(tree, sections), where, at) from error

@@ -17,6 +17,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+_STATM, _ROLLUP = Path("/proc/self/statm"), Path("/proc/self/smaps_rollup")  # made once: that costs more than opening
 _LIMITS = {"memory": "memory.limit_in_bytes", "": "memory.max"}  # by v1 controller; v2 has none in /proc/self/cgroup
 
 
@@ -26,7 +27,7 @@ def resident(exact_above: int = 0) -> int:
     /proc/self/statm is inaccurate (proc(5)): since Linux 6.2 the counters are per CPU, and what each has not handed
     in yet, dozens of pages, is missing. smaps_rollup walks the page tables instead; not every kernel has it.
     """
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123  # Path.open costs more than the reading
+    with _STATM.open("rb") as statm:
         estimate = int(statm.read().split()[1]) * mmap.PAGESIZE
     if estimate > exact_above:
         with contextlib.suppress(FileNotFoundError):
@@ -35,7 +36,7 @@ def resident(exact_above: int = 0) -> int:
 
 
 def _exactly() -> int:
-    with open("/proc/self/smaps_rollup", "rb") as rollup:  # noqa: PTH123
+    with _ROLLUP.open("rb") as rollup:
         return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith(b"Rss:"))
 
 

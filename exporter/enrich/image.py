@@ -134,18 +134,6 @@ def whole(process: Process) -> Ids:
     return Ids(process.entity_id, process.trace_id, process.span_id, process.parent_span_id, process.links)
 
 
-def shorten_arguments(process: Process, limit: int) -> None:
-    """Keep the first `limit` characters of the arguments, and say so."""
-    kept: list[str] = []
-    for arg in texts(process.attributes, "process.command_args"):
-        if limit <= 0:
-            break
-        kept.append(arg[:limit])
-        limit -= len(kept[-1])
-    process.attributes["process.command_args"] = tuple(kept)
-    process.attributes["podwitness.process.args.truncated"] = True
-
-
 def end_span(process: Process, event: Event, resource: Resource, own: Attributes) -> Span | None:
     """The span of an image that `event` ended; none for the first process of a container."""
     if process.init:

@@ -151,7 +151,7 @@ class PodWatch:
     def _pause(self, failure: RefusedError) -> None:
         self._warn(failure)
         longest = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
-        seconds = max(failure.pause, longest * random.uniform(0.5, 1.0))  # noqa: S311  # spreads the nodes, hides nothing
+        seconds = max(failure.pause, longest * random.uniform(0.5, 1.0))  # noqa: S311  # spreads the nodes, no secret
         self._failures = min(self._failures + 1, 16)
         self._ledger.note("kubernetes_retry")
         self.health = f"{failure}; trying again in {seconds:.1f} s"
@@ -188,7 +188,7 @@ class PodWatch:
         if not self._listed:
             self._list()
         began, told = time.monotonic(), 0
-        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311  # spreads the nodes, no secret
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",

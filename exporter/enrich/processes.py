@@ -3,8 +3,9 @@
 Filled by the snapshot at start, then by fork, exec and exit as they are read. An image of a process is the triple
 (pid, start time, self_exec_id): an event before an exec is never given to the program after it. The agent calls `seed`
 once, then `apply` for each event in the ring's order; it sets `event.process` and `event.resource` and gives the span
-of an image whose life has ended. Bounded in images and in bytes of arguments; `image.py` makes what is kept here.
-A restarted agent gives `restore` what `journal` gave the one before it, and says by `settle` that it has caught up.
+of an image whose life has ended. Bounded in images and in bytes of arguments; `image.py` makes what is kept here,
+`long_arguments.py` shortens it. A restarted agent gives `restore` what `journal` gave the one before it, and says by
+`settle` that it has caught up.
 """
 
 from collections import OrderedDict
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterable, Sequence, Set
 import msgspec
 
 from exporter import config
-from exporter.enrich.facts import number, texts
-from exporter.enrich.image import Images, end_span, shorten_arguments, whole
+from exporter.enrich.facts import number
+from exporter.enrich.image import Images, end_span, whole
 from exporter.enrich.journal import Journal, Key
+from exporter.enrich.long_arguments import LongArguments
 from exporter.enrich.resources import Resources
 from exporter.enrich.restored import read
 from exporter.enrich.traces import Traces
@@ -24,10 +26,6 @@ from exporter.probes.times import iso
 from exporter.telemetry import Ledger, log
 
 Redact = Callable[[tuple[str, ...]], tuple[str, ...]]
-
-ARGUMENT_BYTES = 16 * 1024 * 1024
-"""Of all images together; beyond it the oldest long arguments are shortened, once their exec has been told."""
-LONG_ARGUMENTS = 1024
 
 
 class ProcessTable:
@@ -40,15 +38,12 @@ class ProcessTable:
         self._traces, self._resources, self._ledger = traces, resources, ledger
         self._make = Images(resources, redact, settings.arguments)
         self._capacity = self._most = settings.max_processes
-        self._longest: int | None = None  # characters of arguments kept while memory is short
         self._images: OrderedDict[Key, Process] = OrderedDict()  # least recently used first
         self._current: dict[int, Process] = {}  # by pid: its newest image
-        self._long: OrderedDict[Key, int] = OrderedDict()  # images with long arguments, and their bytes
-        self._long_bytes = 0
-        self._begun: list[Process] = []  # since the last `forget`, while arguments are short
         self._ended: list[Process] = []  # since the last `forget`
         self._passed: list[Process] = []  # before it
         self._journal = Journal(traces, resources)
+        self._arguments = LongArguments(self._images, self._journal, ledger)
         self._restored: set[Key] = set()  # until `settle`
         self._waiting: dict[tuple[int, int], Event] = {}  # of the snapshot, until `settle`, by pid and start time
         self._change = {"process.fork": self._fork, "process.exec": self._exec, "process.exit": self._exit}
@@ -130,9 +125,7 @@ class ProcessTable:
 
     def shorten(self, longest: int | None) -> None:
         """Keep so many characters of the arguments of each image, new ones too, once their exec is told; None: all."""
-        self._longest = longest
-        for process in self._images.values() if longest is not None else ():
-            self._shorten(process)
+        self._arguments.limit(longest)
 
     def bound(self, share: float) -> None:
         """Keep only this share of the images that the settings allow, the most recently used."""
@@ -145,21 +138,11 @@ class ProcessTable:
             process.fragments.clear()
             process.resource.fragments.clear()
 
-    def _shorten(self, process: Process) -> None:
-        size = sum(map(len, texts(process.attributes, "process.command_args")))
-        if self._longest is not None and size > self._longest:
-            shorten_arguments(process, self._longest)
-            process.fragments.clear()
-            self._journal.write(_key(process))
-            self._ledger.note("process.arguments_shortened")
-
     def forget(self) -> None:
         """Drop the images that ended before the last call: by now both rings were read past their end."""
         for process in self._passed:
             self._drop(process)
-        for process in self._begun:  # their exec is told
-            self._shorten(process)
-        self._begun.clear()
+        self._arguments.told()
         self._passed, self._ended = self._ended, []
 
     def _fork(self, event: Event) -> None:
@@ -258,9 +241,7 @@ class ProcessTable:
         self._images[key] = process
         self._current[process.pid] = process
         self._journal.write(key)
-        if self._longest is not None:
-            self._begun.append(process)
-        self._keep_arguments(key, process)
+        self._arguments.keep(key, process)
         self._evict()
         return process
 
@@ -268,19 +249,6 @@ class ProcessTable:
         while len(self._images) > self._capacity:
             self._drop(next(iter(self._images.values())))
             self._ledger.note("process.evicted")
-
-    def _keep_arguments(self, key: Key, process: Process) -> None:
-        size = sum(map(len, texts(process.attributes, "process.command_args")))
-        if size <= LONG_ARGUMENTS:
-            return
-        self._long_bytes += size - self._long.get(key, 0)
-        self._long[key] = size
-        while self._long_bytes > ARGUMENT_BYTES:
-            oldest, size = self._long.popitem(last=False)
-            self._long_bytes -= size
-            shorten_arguments(self._images[oldest], LONG_ARGUMENTS)
-            self._journal.write(oldest)
-            self._ledger.note("process.arguments_shortened")
 
     def _end(self, process: Process, at: int) -> None:
         process.exited = at
@@ -292,7 +260,7 @@ class ProcessTable:
         self._journal.mark(key)
         if self._images.get(key) is process:
             del self._images[key]
-            self._long_bytes -= self._long.pop(key, 0)
+            self._arguments.drop(key)
         if self._current.get(process.pid) is process:
             del self._current[process.pid]
 

@@ -122,12 +122,13 @@ class _Way:
 
     def _rest(self) -> float:
         """Seconds; random, because agents on many nodes must not come back in step."""
-        longest = self._settings.retry_max_seconds
+        shortest, longest = 0.0, self._settings.retry_max_seconds
         if self.failures >= self._settings.breaker_failures:
-            return random.uniform(longest / 2, longest)  # noqa: S311  # no secret
-        # 2**64 initial waits are beyond any maximum; an unbounded power would overflow.
-        ceiling = self._settings.retry_initial_seconds * 2.0 ** min(self.failures - 1, 64)
-        return random.uniform(0, min(ceiling, longest))  # noqa: S311  # no secret
+            shortest = longest / 2
+        else:
+            # 2**64 initial waits are beyond any maximum; an unbounded power would overflow.
+            longest = min(longest, self._settings.retry_initial_seconds * 2.0 ** min(self.failures - 1, 64))
+        return random.uniform(shortest, longest)  # noqa: S311  # spreads the nodes, no secret; tests repeat it by a seed
 
 
 def bounded(delay: float | None) -> float:

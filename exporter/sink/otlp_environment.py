@@ -7,8 +7,9 @@ protocol/exporter.md. Where it lets an exporter ignore what it cannot read, we r
 should find a mistyped Authorization header by its absence.
 """
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +18,9 @@ import msgspec
 from exporter import config, urls
 from exporter.errors import ConfigError
 from exporter.model import Signal
-from exporter.sink import otlp_headers
+from exporter.sink import otlp_headers, otlp_response
+
+log = logging.getLogger("podwitness.sink")
 
 DEFAULT_TIMEOUT = 10.0
 GRPC_HINT = "write it as https://host:4317, or http://host:4317 for no TLS"
@@ -85,6 +88,33 @@ def protocol(settings: Settings) -> Protocol:
     return GRPC if isinstance(settings, config.OtlpGrpc) else HTTP
 
 
+def signals(settings: Settings) -> tuple[Signal, ...]:
+    """What a sink with these settings sends."""
+    return ("logs", "traces") if settings.spans else ("logs",)
+
+
+def destinations(settings: Settings, environ: Mapping[str, str]) -> dict[Signal, Destination]:
+    """Where all that the sink sends goes; a variable that asks for another protocol is ignored aloud.
+
+    Raises:
+        ConfigError: as `destination`.
+    """
+    for asked in ignored_protocols(settings, environ):
+        sink, spoken = settings.__struct_config__.tag, protocol(settings).name
+        log.warning("%s is ignored: an %s sink speaks %s", otlp_response.printable(asked), sink, spoken)
+    return {signal: destination(settings, environ, signal) for signal in signals(settings)}
+
+
+def check_tls(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Raise ConfigError for settings of TLS that no endpoint of the sink would use."""
+    given = [name for name, value in msgspec.structs.asdict(settings.tls).items() if value is not None]
+    endpoints = (settings.endpoint, *settings.fallback_endpoints)
+    ways = [msgspec.structs.replace(settings, endpoint=endpoint) for endpoint in endpoints]
+    if given and all(destination(way, environ, signal).tls is None for way in ways for signal in signals(way)):
+        where, hint = f"tls.{given[0]}", "write https:// for TLS, or leave tls out"
+        raise ConfigError("is set, and no endpoint of this sink has TLS", where=where, hint=hint)
+
+
 def destination(settings: Settings, environ: Mapping[str, str], signal: Signal) -> Destination:
     """Where records of `signal` go.
 
@@ -103,9 +133,9 @@ def destination(settings: Settings, environ: Mapping[str, str], signal: Signal) 
     )
 
 
-def ignored_protocols(settings: Settings, environ: Mapping[str, str], signals: Iterable[Signal]) -> list[str]:
+def ignored_protocols(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """`VARIABLE=value` of each variable that asks for another protocol than the one this sink speaks."""
-    asked = dict(_Environment(environ, signal).get("PROTOCOL") for signal in signals)
+    asked = dict(_Environment(environ, signal).get("PROTOCOL") for signal in signals(settings))
     return [f"{variable}={value}" for variable, value in asked.items() if value not in (None, protocol(settings).name)]
 
 

@@ -14,7 +14,6 @@ One connection for each signal. It is given up after `reconnect_seconds` and eac
 again; gRPC's own retries and keepalive pings are off. A proxy in `https_proxy` is used, which is gRPC's own doing.
 """
 
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -26,12 +25,10 @@ from exporter.errors import ConfigError
 from exporter.model import Delivery, Payload, Signal
 from exporter.sink import otlp_response, tls
 from exporter.sink.gzipped import plain
-from exporter.sink.otlp_environment import GRPC, Destination, destination, ignored_protocols
+from exporter.sink.otlp_environment import Destination, destinations
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write to stderr past our log; read when it is imported
 import grpc
-
-log = logging.getLogger("podwitness.sink")
 
 METHODS: dict[Signal, str] = {
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -53,6 +50,8 @@ NO_STATUS = ("Stream removed", "Received RST_STREAM", "No status received")
 TOO_LARGE = "message length too large"
 """How tonic (Rust: Vector, rotel) says it, under the code OUT_OF_RANGE: sent again as it is, it would never end."""
 _NOISE = "failed to connect to all addresses; last error: "
+_NO_TLS = ("WRONG_VERSION_NUMBER", "Handshake read failed")
+"""How a TLS handshake with a receiver that has no TLS ends: it answers something else, or hangs up."""
 
 
 class OtlpGrpc:
@@ -70,13 +69,8 @@ class OtlpGrpc:
     gzip = True
 
     def __init__(self, settings: config.OtlpGrpc, *, environ: Mapping[str, str], version: str) -> None:
-        signals: tuple[Signal, ...] = ("logs", "traces") if settings.spans else ("logs",)
-        for asked in ignored_protocols(settings, environ, signals):
-            log.warning("%s is ignored: an otlp_grpc sink speaks %s", otlp_response.printable(asked), GRPC.name)
-        self._calls = {
-            signal: _Call(signal, destination(settings, environ, signal), settings.reconnect_seconds, version)
-            for signal in signals
-        }
+        to = destinations(settings, environ)
+        self._calls = {signal: _Call(signal, to[signal], settings.reconnect_seconds, version) for signal in to}
         self.endpoint = self._calls["logs"].endpoint
 
     def send(self, payload: Payload) -> Delivery:
@@ -151,8 +145,11 @@ class _Call:
 
 def _failure(error: Any) -> Delivery:
     """What a call that failed means; `error` is gRPC's, with code, details and the trailing metadata."""
-    code, text = error.code(), otlp_response.printable((error.details() or "").removeprefix(_NOISE))
+    code, details = error.code(), error.details() or ""
+    text = otlp_response.printable(details.removeprefix(_NOISE))
     reason = f"gRPC {code.name}: {text}" if text else f"gRPC {code.name}"
+    if details.startswith(_NOISE) and any(sign in details for sign in _NO_TLS):
+        reason += "; write http:// for a receiver without TLS"
     trailers = dict(error.trailing_metadata() or ())
     delay = otlp_response.retry_delay(trailers.get("grpc-status-details-bin", b""))
     if TOO_LARGE in text and delay is None:

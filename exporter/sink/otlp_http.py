@@ -9,7 +9,6 @@ A connection is given up after `reconnect_seconds` and each failure, so that the
 proxies (`HTTPS_PROXY`) are not used.
 """
 
-import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -22,13 +21,11 @@ from exporter import config
 from exporter.model import Delivery, Payload, Signal
 from exporter.sink import otlp_response
 from exporter.sink.gzipped import plain
-from exporter.sink.otlp_environment import HTTP, Destination, destination, ignored_protocols
+from exporter.sink.otlp_environment import Destination, destinations
 from exporter.sink.tls import Contexts
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
-
-log = logging.getLogger("podwitness.sink")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
@@ -51,11 +48,8 @@ class OtlpHttp:
     """
 
     def __init__(self, settings: config.OtlpHttp, *, environ: Mapping[str, str], version: str) -> None:
-        signals: tuple[Signal, ...] = ("logs", "traces") if settings.spans else ("logs",)
-        for asked in ignored_protocols(settings, environ, signals):
-            log.warning("%s is ignored: an otlp_http sink speaks %s", otlp_response.printable(asked), HTTP.name)
-        to = {signal: destination(settings, environ, signal) for signal in signals}
-        self._channels = {s: _Channel(to[s], settings.reconnect_seconds, version) for s in signals}
+        to = destinations(settings, environ)
+        self._channels = {signal: _Channel(to[signal], settings.reconnect_seconds, version) for signal in to}
         self.endpoint = to["logs"].endpoint
         self.gzip = any(destination.gzip for destination in to.values())
 

@@ -86,7 +86,11 @@ def retry_delay(details: bytes) -> float | None:
 
 
 def printable(text: str | bytes) -> str:
-    """The first 200 characters fit for one line of a log."""
+    """The text fit for one line of a log: its first words and `…` where it has over 200 characters."""
     if isinstance(text, bytes):
-        text = text[: MAX_TEXT * 4].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT]).strip()
+        text = text.strip()[: MAX_TEXT * 4 + 4].decode("utf-8", "replace")
+    line = "".join(c if c.isprintable() else " " for c in text.strip()[: MAX_TEXT + 1])
+    if len(line) <= MAX_TEXT:
+        return line.strip()
+    words, _, rest = line[: MAX_TEXT - 1].rpartition(" ")
+    return f"{words.rstrip()} …" if words.strip() and len(rest) < MAX_TEXT // 2 else f"{line[: MAX_TEXT - 1]}…"

@@ -110,8 +110,8 @@ def _message(message: Any, signal: Signal) -> Half:
 # OTLP in JSON: one line. Records, and all that is not looked into, are copied as they stand.
 
 
-class _Value(msgspec.Struct):
-    intValue: str | int | None = None  # noqa: N815  # as on the wire
+class _Value(msgspec.Struct, rename="camel"):
+    int_value: str | int | None = None
 
 
 class _KeyValue(msgspec.Struct):
@@ -162,7 +162,7 @@ def _line(line: _Object, rows: list[tuple[_Object, _Object, msgspec.Raw]], signa
 
 
 def _json_number(record: msgspec.Raw) -> int | None:
-    values = (pair.value.intValue for pair in _of_record(record).attributes if pair.key == SEQUENCE)
+    values = (pair.value.int_value for pair in _of_record(record).attributes if pair.key == SEQUENCE)
     return next((int(value) for value in values if value is not None), None)
 
 

@@ -7,10 +7,10 @@ certificate's) leave the old in force: that is said once, and tried again.
 """
 
 import logging
-import os
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from exporter import config
@@ -34,7 +34,8 @@ class Renewed(Generic[Made]):
 
     def __init__(self, tls: config.Tls, make: Callable[[config.Tls], Made]) -> None:
         self._tls, self._make = tls, make
-        self._files = [name for name in (tls.ca_file or system_cas(), tls.certificate_file, tls.key_file) if name]
+        names = (tls.ca_file or system_cas(), tls.certificate_file, tls.key_file)
+        self._files = [Path(name) for name in names if name]  # made once: each attempt asks for all of them
         self._seen = self._version()  # before the files are read: what changes meanwhile is seen as new
         self._made, self._generation = make(tls), 1
         self._again: float | None = None  # monotonic: when to try what was no good; None: it was
@@ -57,7 +58,7 @@ class Renewed(Generic[Made]):
             return
         self._again = None
         self._generation += 1
-        log.info("the TLS files have changed and are in use: %s", ", ".join(self._files))
+        log.info("the TLS files have changed and are in use: %s", ", ".join(map(str, self._files)))
 
     def _version(self) -> _Version:
         return tuple(_version(file) for file in self._files)
@@ -95,10 +96,10 @@ def system_cas() -> str | None:
     return ssl.get_default_verify_paths().cafile
 
 
-def _version(file: str) -> tuple[int, ...] | None:
+def _version(file: Path) -> tuple[int, ...] | None:
     """Another one when the file is another or has changed; None where there is none."""
     try:
-        status = os.stat(file)  # noqa: PTH116  # every attempt asks; Path costs thrice as much
+        status = file.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -14,6 +14,7 @@ from exporter.sink import file
 from exporter.sink.failover import Failover
 from exporter.sink.file import File
 from exporter.sink.fluent_forward import FluentForward
+from exporter.sink.otlp_environment import check_tls
 from exporter.sink.otlp_http import OtlpHttp
 from exporter.sink.split import Wire
 from exporter.sink.stdout import Stdout
@@ -73,6 +74,8 @@ def _ways(settings: Networked, environ: Mapping[str, str], version: str) -> Iter
         except ConfigError as error:
             error.where = f"fallback_endpoints[{number}]" if error.where == "endpoint" else error.where
             raise
+    if not isinstance(settings, config.FluentForward):
+        check_tls(settings, environ)
 
 
 def _otlp(settings: config.OtlpHttp | config.OtlpGrpc, environ: Mapping[str, str], version: str) -> Transport:

@@ -29,7 +29,13 @@ class Verdict(NamedTuple):
 
 
 def verify(
-    files: Sequence[Path], *, key: Path | None, spool: Path | None, as_json: bool, spool_key: Path | None = None
+    files: Sequence[Path],
+    *,
+    key: Path | None,
+    spool: Path | None,
+    as_json: bool,
+    spool_key: Path | None = None,
+    start: int = 1,
 ) -> Verdict:
     """Check the records in `files` (`-`: stdin).
 
@@ -39,17 +45,19 @@ def verify(
         spool: the spool of the node that sent them; None: nobody knows how far the streams go.
         as_json: the report as JSON.
         spool_key: the key of an encrypted spool, as in its settings.
+        start: the number of the first record asked for, in the one stream whose beginning is not in the files.
+
+    Raises:
+        ConfigError: what cannot be read, or it is not clear for which stream `start` is.
     """
-    try:
-        keys = read_keys(key) if key else None
-        check(files)
-        before = spooled(spool, spool_key) if spool else None
-        checking = Checking(keys)
-        for line in lines(files):
-            checking.take(line)
-        after = spooled(spool, spool_key) if spool else None
-    except ConfigError as error:
-        return Verdict(UNUSABLE, f"podwitness: {error}\n")
+    keys = read_keys(key) if key else None
+    check(files)
+    before = spooled(spool, spool_key) if spool else None
+    checking = Checking(keys)
+    for line in lines(files):
+        checking.take(line)
+    after = spooled(spool, spool_key) if spool else None
+    checking.begin_at(start)
     report = checking.report(_seen(before, after))
     if all(map(again, files)):
         _place(report, files)
@@ -118,6 +126,19 @@ class Checking:
             if stream is None:
                 stream = self._streams[key] = Stream(record.sink, record.stream, self._keys)
             stream.take(record, line.place)
+
+    def begin_at(self, start: int) -> None:
+        """Ask for records from the number `start` on in the stream whose beginning is missing.
+
+        Raises ConfigError where several are without theirs: the number of one would hide what another has lost.
+        """
+        torn = [stream for stream in self._streams.values() if not stream.begins] if start > 1 else []
+        if len(torn) > 1:
+            names = ", ".join(sorted(stream.name for stream in torn))
+            hint = "verify the files of one sink of one node at a time"
+            raise ConfigError(f"{len(torn)} streams are without their beginning: {names}", where="--from", hint=hint)
+        for stream in torn:
+            stream.start = start
 
     def report(self, spools: dict[str, Seen] | None) -> Report:
         """What was found."""

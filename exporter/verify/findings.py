@@ -68,7 +68,10 @@ class Kept(msgspec.Struct, omit_defaults=True):
 
 
 class Finding(msgspec.Struct):
-    """One stream: the records of one sink of one node, from when that sink was first there."""
+    """One stream: the records of one sink of one node, from when that sink was first there.
+
+    `start` is the first number that was asked for: 1, or that of `--from`.
+    """
 
     node: str
     sink: str
@@ -88,6 +91,7 @@ class Finding(msgspec.Struct):
     faults: list[Fault]
     chain: ChainFinding | None
     spool: Kept | None
+    start: int
 
 
 class Unreadable(msgspec.Struct):

@@ -6,6 +6,7 @@ make two records look the same.
 
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 from exporter.model import Ranges
@@ -62,8 +63,7 @@ class Numbers:
             parts[name & 0xFF].append(name)
         twice: set[int] = set()
         for part in parts:
-            once: set[int] = {_NO_UID}
-            twice.update(name for name in part if name in once or once.add(name))  # type: ignore[func-returns-value]
+            twice.update(name for name, following in pairwise(sorted(part)) if name == following)
         twice.discard(_NO_UID)
         if not twice:
             return []

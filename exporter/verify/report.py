@@ -51,7 +51,8 @@ def _answer(one: Finding) -> str:
         return "cannot be checked"
     if not one.complete:
         return "NOT COMPLETE"
-    answer = "complete, losses stated" if one.missing or one.lost else "complete"
+    answer = "complete" if one.start == 1 else f"complete from {one.start} on"
+    answer += ", losses stated" if one.missing or one.lost else ""
     return answer if one.end == "stopped" else f"{answer}, open end"  # whether there was more nobody can say
 
 
@@ -73,8 +74,13 @@ def _details(one: Finding) -> Iterator[str]:
 def _numbers(one: Finding) -> Iterator[str]:
     if one.first is None:
         yield "no record has a number (podwitness.event.sequence): nothing can be said of what is missing"
+    elif one.start > 1:
+        yield f"begins at {one.first}; what was before {one.start} was not asked for (--from)"
     elif one.first > 1:
-        yield f"begins at {one.first}: what was before is not in the input; give the older files too"
+        yield (
+            f"begins at {one.first}: what was before is not in the input; give the older files too, "
+            f"or --from {one.first} where they were rotated away"
+        )
     if one.duplicates:
         yield f"{one.duplicates} records came again, the same each time: harmless"
     if one.disordered:

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple, cast
 from isal import igzip
 
 from exporter.errors import ConfigError
+from exporter.sink.gzipped import DAMAGED
 
 STDIN = Path("-")
 _GZIP = b"\x1f\x8b"
@@ -72,7 +73,8 @@ def _open(path: Path, opened: ExitStack) -> BinaryIO:
             return buffered
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    return opened.enter_context(cast(BinaryIO, igzip.open(buffered, "rb")))  # type: ignore[no-untyped-call]
+    unpacked = cast(BinaryIO, igzip.open(buffered))  # type: ignore[no-untyped-call]  # isal's igzip has no types
+    return opened.enter_context(unpacked)
 
 
 def _lines(name: str, stream: BinaryIO) -> Iterator[Line]:
@@ -80,5 +82,5 @@ def _lines(name: str, stream: BinaryIO) -> Iterator[Line]:
     try:
         for number, data in enumerate(stream, start=1):
             yield Line(Place(name, number), data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, DAMAGED) as error:
         yield Line(Place(name, number + 1), b"", f"cannot be read any further: {error}")

@@ -55,6 +55,7 @@ class Stream:
     def __init__(self, sink: str, stream: str, keys: "Sequence[Ed25519PublicKey] | None") -> None:
         """`stream` is its id; `keys` as for `Chained`."""
         self._sink, self._id, self._keys = sink, stream, keys
+        self.start = 1  # the first number that is asked for
         self._node = ""
         self._numbers, self._losses, self._chain = Numbers(), Losses(stream), Chained(stream, keys)
         self._ends: dict[int, _End] = {}
@@ -63,6 +64,16 @@ class Stream:
         self._stray = self._disordered_at = ""
         self._stopped = 0  # the number of the last record that says so
         self._line, self._highest, self._before = Place("", 0), 0, 0  # of the file: up to this line, and before it
+
+    @property
+    def name(self) -> str:
+        """Its id, or what else is known of it."""
+        return self._id or f"{self._node or '?'} {self._sink or '?'}"
+
+    @property
+    def begins(self) -> bool:
+        """Whether its first record is there, or none has a number."""
+        return 1 in self._numbers or not self._records
 
     def take(self, told: Told, place: Place) -> None:
         """One record."""
@@ -158,7 +169,9 @@ class Stream:
             self._fault(last, "", "", "no valid signature is in this stream, or none could be checked")
         if self._unnumbered and seen:
             self._fault(0, "", "", f"{self._unnumbered} records have no number, the first is {self._stray}")
-        missing = [self._missing(*piece) for piece in self._losses.explain(_gaps(seen))]
+        if last is not None and last < self.start:
+            self._fault(0, "", "", f"no record from {self.start} on is in the input")
+        missing = [self._missing(*piece) for piece in self._losses.explain(_gaps(seen, self.start))]
         spool = None
         if spools is not None and last is not None:
             spool = self._compare(spools.get(self._sink), last, missing)
@@ -181,6 +194,7 @@ class Stream:
             faults=[fault for _number, _count, fault in sorted(self._faults, key=lambda one: (-one[0], one[1]))],
             chain=chain,
             spool=spool,
+            start=self.start,
         )
 
     def _look_for_copies(self) -> None:
@@ -213,6 +227,6 @@ class Stream:
         return kept
 
 
-def _gaps(seen: Ranges) -> Ranges:
-    """What is not there up to the last number, from 1 on."""
-    return without(((1, seen[-1][1]),), seen) if seen else ()
+def _gaps(seen: Ranges, start: int) -> Ranges:
+    """What is not there from `start` up to the last number."""
+    return without(((start, seen[-1][1]),), seen) if seen and seen[-1][1] >= start else ()

@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,9 +50,9 @@ class Server(http.server.ThreadingHTTPServer):
 
 if __name__ == "__main__":
     port, *files = sys.argv[1:] or ["0"]
-    if files:
-        Acknowledge.file = Path(files[0]).open("wb", buffering=0)  # noqa: SIM115  # for as long as the process
-    server = Server(("127.0.0.1", int(port)), Acknowledge)
-    sys.stdout.write(f"{server.server_port}\n")
-    sys.stdout.flush()
-    server.serve_forever()
+    with ExitStack() as opened, Server(("127.0.0.1", int(port)), Acknowledge) as server:
+        if files:
+            Acknowledge.file = opened.enter_context(Path(files[0]).open("wb", buffering=0))
+        sys.stdout.write(f"{server.server_port}\n")
+        sys.stdout.flush()
+        server.serve_forever()

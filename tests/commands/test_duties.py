@@ -121,10 +121,10 @@ def test_as_memory_runs_short_it_does_less_step_by_step_and_undoes_it_in_the_opp
 def test_with_little_memory_new_arguments_are_kept_short_and_old_processes_go(case: Case) -> None:
     case.look(int(0.98 * LIMIT))
     table = case.it.table
-    assert (table._longest, table._capacity) == (256, int(0.1 * table._most))
+    assert (table._arguments._longest, table._capacity) == (256, int(0.1 * table._most))
     for _ in range(40 * 8):
         case.look(10 * MIB)
-    assert (table._longest, table._capacity) == (None, table._most)
+    assert (table._arguments._longest, table._capacity) == (None, table._most)
 
 
 def test_a_disk_that_fails_is_told_when_it_begins_and_when_it_ends(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,17 +54,23 @@ def opened(folder: Path, kernel: Scripted) -> Iterator[tuple[Pipeline, Ran]]:
         keeping.close()
 
 
+class _KilledRun(_Run):
+    """Has no end of its own."""
+
+    def _finish(self) -> None:
+        """Killed before it."""
+
+
 def run(folder: Path, kernel: Scripted, *, killed: bool = False) -> Ran:
     """From start to stop, or to just before the end."""
     with opened(folder, kernel) as (it, ran):
         duties = Duties(Config(sinks={"it": file(folder)}, memory=AMPLE), kernel.kernel, it, Vitals(), Notifier(""))
-        one, stop = _Run(kernel.kernel, it, duties), threading.Event()
+        stop = threading.Event()
         if killed:
-            one._finish = lambda: None  # type: ignore[method-assign]
-            one.follow(stop, 0.3)
+            _KilledRun(kernel.kernel, it, duties).follow(stop, 0.3)
         else:
             stop.set()
-            one.follow(stop, None)
+            _Run(kernel.kernel, it, duties).follow(stop, None)
     return ran
 
 

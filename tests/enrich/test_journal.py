@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from exporter import config, probes
 from exporter.enrich import journal
 from exporter.enrich.cgroups import Tree
+from exporter.enrich.long_arguments import ARGUMENT_BYTES
 from exporter.enrich.pods import Pod, PodIndex
-from exporter.enrich.processes import ARGUMENT_BYTES, ProcessTable
+from exporter.enrich.processes import ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import MAX_PROCESSES, Traces
 from exporter.model import Attributes, Event, Kind, Span, Value

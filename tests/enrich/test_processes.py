@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import config, probes
+from exporter.enrich.long_arguments import ARGUMENT_BYTES
 from exporter.enrich.pods import PodIndex
-from exporter.enrich.processes import ARGUMENT_BYTES, ProcessTable
+from exporter.enrich.processes import ProcessTable
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import MAX_PROCESSES, Traces
 from exporter.model import Event, Kind, Process, Span, Value

@@ -176,10 +176,8 @@ def test_a_header_that_grpc_cannot_send_stops_the_start(header: str) -> None:
 
 def test_a_variable_that_asks_for_another_protocol_is_told() -> None:
     environ = _full({"PROTOCOL": "grpc", "TRACES_PROTOCOL": "http/protobuf"})
-    assert ignored_protocols(config.OtlpHttp(), environ, ("logs", "traces")) == ["OTEL_EXPORTER_OTLP_PROTOCOL=grpc"]
-    assert ignored_protocols(config.OtlpGrpc(), environ, ("logs", "traces")) == [
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf"
-    ]
+    assert ignored_protocols(config.OtlpHttp(), environ) == ["OTEL_EXPORTER_OTLP_PROTOCOL=grpc"]
+    assert ignored_protocols(config.OtlpGrpc(), environ) == ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf"]
 
 
 def test_an_empty_variable_is_an_unset_one() -> None:

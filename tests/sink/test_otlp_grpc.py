@@ -3,9 +3,11 @@
 import gzip
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +44,19 @@ def compressed(payload: Payload) -> Payload:
     return Payload(payload.signal, data, payload.records, gzip=True, size=payload.size)
 
 
-class Sink:
-    """A transport to `url` that is closed at the end."""
-
-    def __init__(self, url: str, **changes: Any) -> None:
-        self.settings = config.OtlpGrpc(endpoint=url, **changes)
-
-    def __enter__(self) -> OtlpGrpc:
-        self._transport = OtlpGrpc(self.settings, environ={}, version="1.2.3")
-        return self._transport
-
-    def __exit__(self, *_: object) -> None:
-        self._transport.close()
+def sink_to(url: str, **changes: Any) -> "closing[OtlpGrpc]":
+    """A transport that is closed at the end."""
+    return closing(OtlpGrpc(config.OtlpGrpc(endpoint=url, **changes), environ={}, version="1.2.3"))
 
 
 def answer_to(answer: GrpcAnswer, payload: Payload = LOGS, **changes: Any) -> Delivery:
     """What one call becomes with this answer."""
-    with GrpcReceiver(answer) as receiver, Sink(receiver.url, **changes) as sink:
+    with GrpcReceiver(answer) as receiver, sink_to(receiver.url, **changes) as sink:
         return sink.send(payload)
 
 
 def test_logs_and_spans_go_to_their_methods_as_they_were_encoded() -> None:
-    with GrpcReceiver() as receiver, Sink(receiver.url, headers={"X-Scope-OrgID": "shop", "token-bin": "é"}) as sink:
+    with GrpcReceiver() as receiver, sink_to(receiver.url, headers={"X-Scope-OrgID": "shop", "token-bin": "é"}) as sink:
         assert sink.send(compressed(LOGS)) == sink.send(SPANS) == Delivery("accepted")
     logs, spans = receiver.calls
     assert (logs.method, logs.body) == (METHODS["logs"], LOGS.data)
@@ -74,14 +67,14 @@ def test_logs_and_spans_go_to_their_methods_as_they_were_encoded() -> None:
 
 
 def test_payloads_are_to_wait_compressed_whatever_goes_on_the_wire() -> None:
-    with Sink("http://localhost:4317", compression="none") as plain, Sink("http://localhost:4317") as sink:
+    with sink_to("http://localhost:4317", compression="none") as plain, sink_to("http://localhost:4317") as sink:
         assert plain.gzip
         assert sink.gzip
 
 
 @pytest.mark.parametrize(("compression", "flag"), [(None, 0), ("none", 0), ("gzip", 1)])
 def test_the_message_is_compressed_only_where_it_was_asked_for(compression: Any, flag: int) -> None:
-    with FramePeer(headers(503)) as peer, Sink(peer.url, compression=compression) as sink:
+    with FramePeer(headers(503)) as peer, sink_to(peer.url, compression=compression) as sink:
         sink.send(compressed(LOGS))
     assert peer.data[0] == flag
     message = peer.data[5:]
@@ -172,7 +165,7 @@ def test_tonics_way_to_say_too_large_is_understood() -> None:
 
 def test_a_receivers_limit_on_messages_is_too_large_and_ours_is_none() -> None:
     large = Payload("logs", bytes(5 * 1024 * 1024), 1)
-    with GrpcReceiver(max_bytes=4 * 1024 * 1024) as receiver, Sink(receiver.url) as sink:
+    with GrpcReceiver(max_bytes=4 * 1024 * 1024) as receiver, sink_to(receiver.url) as sink:
         assert sink.send(large).outcome == "too_large"
         assert sink.send(LOGS).outcome == "accepted"
     assert answer_to(GrpcAnswer(), large).outcome == "accepted"
@@ -180,26 +173,26 @@ def test_a_receivers_limit_on_messages_is_too_large_and_ours_is_none() -> None:
 
 def test_a_receiver_that_hangs_is_a_retry() -> None:
     hold = threading.Event()
-    with GrpcReceiver(GrpcAnswer(hold=hold)) as receiver, Sink(receiver.url, timeout_seconds=0.2) as sink:
+    with GrpcReceiver(GrpcAnswer(hold=hold)) as receiver, sink_to(receiver.url, timeout_seconds=0.2) as sink:
         delivery = sink.send(LOGS)
         hold.set()
     assert (delivery.outcome, "DEADLINE_EXCEEDED" in delivery.reason) == ("retry", True)
 
 
 def test_a_name_with_several_addresses_is_tried_at_each() -> None:
-    with GrpcReceiver() as receiver, Sink(f"http://localhost:{receiver.port}") as sink:
+    with GrpcReceiver() as receiver, sink_to(f"http://localhost:{receiver.port}") as sink:
         assert sink.send(LOGS).outcome == "accepted", "it listens on 127.0.0.1 and not on ::1"
 
 
 def test_nobody_there_is_a_retry_that_says_so() -> None:
-    with Sink(f"http://127.0.0.1:{free_port()}") as sink:
+    with sink_to(f"http://127.0.0.1:{free_port()}") as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert "Connection refused" in delivery.reason
 
 
 def test_a_name_that_nobody_knows_is_a_retry() -> None:
-    with Sink("http://collector.invalid:4317", timeout_seconds=20.0) as sink:
+    with sink_to("http://collector.invalid:4317", timeout_seconds=20.0) as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert "collector.invalid" in delivery.reason
@@ -223,7 +216,7 @@ def test_a_name_that_nobody_knows_is_a_retry() -> None:
     ],
 )
 def test_a_call_that_ends_without_a_status_is_a_retry(script: dict[str, Any]) -> None:
-    with FramePeer(**script) as peer, Sink(peer.url) as sink:
+    with FramePeer(**script) as peer, sink_to(peer.url) as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert delivery.reason.isprintable()
@@ -231,14 +224,14 @@ def test_a_call_that_ends_without_a_status_is_a_retry(script: dict[str, Any]) ->
 
 @pytest.mark.parametrize("code", [302, 400, 401, 403, 404, 500])
 def test_a_web_server_that_knows_no_grpc_refuses(code: int) -> None:
-    with FramePeer(headers(code)) as peer, Sink(peer.url) as sink:
+    with FramePeer(headers(code)) as peer, sink_to(peer.url) as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "refused"
     assert delivery.reason.endswith(f"status: {code}")
 
 
 def test_what_the_queue_has_damaged_is_refused_and_nothing_is_sent() -> None:
-    with GrpcReceiver() as receiver, Sink(receiver.url) as sink:
+    with GrpcReceiver() as receiver, sink_to(receiver.url) as sink:
         delivery = sink.send(Payload("logs", b"no gzip", 3, gzip=True, size=100))
     assert (delivery.outcome, receiver.calls) == ("refused", [])
     assert "damaged" in delivery.reason
@@ -250,7 +243,7 @@ def connections(receiver: GrpcReceiver) -> int:
 
 def test_the_connection_is_kept_while_all_is_well_and_given_up_after_a_failure() -> None:
     answers = [GrpcAnswer(), GrpcAnswer(CODE.INVALID_ARGUMENT), GrpcAnswer(), GrpcAnswer(CODE.UNAVAILABLE)]
-    with GrpcReceiver(*answers) as receiver, Sink(receiver.url) as sink:
+    with GrpcReceiver(*answers) as receiver, sink_to(receiver.url) as sink:
         for _ in answers:
             sink.send(LOGS)
         assert connections(receiver) == 1
@@ -259,7 +252,7 @@ def test_the_connection_is_kept_while_all_is_well_and_given_up_after_a_failure()
 
 
 def test_an_old_connection_is_not_used_again() -> None:
-    with GrpcReceiver() as receiver, Sink(receiver.url, reconnect_seconds=1e-9) as sink:
+    with GrpcReceiver() as receiver, sink_to(receiver.url, reconnect_seconds=1e-9) as sink:
         for _ in range(3):
             assert sink.send(LOGS).outcome == "accepted"
         assert connections(receiver) == 3
@@ -267,7 +260,7 @@ def test_an_old_connection_is_not_used_again() -> None:
 
 def test_a_receiver_that_restarts_gets_the_payload_on_a_new_connection() -> None:
     port = free_port()
-    with Sink(f"http://127.0.0.1:{port}") as sink:
+    with sink_to(f"http://127.0.0.1:{port}") as sink:
         with GrpcReceiver(port=port):
             assert sink.send(LOGS).outcome == "accepted"
         assert sink.send(LOGS).outcome == "retry"
@@ -279,7 +272,7 @@ def test_a_receiver_that_restarts_gets_the_payload_on_a_new_connection() -> None
 def test_tls_with_a_ca_of_our_own(certificates: Certificates) -> None:
     with (
         GrpcReceiver(certificates=certificates) as receiver,
-        Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink,
+        sink_to(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink,
     ):
         assert sink.send(LOGS) == Delivery("accepted")
 
@@ -292,7 +285,7 @@ def test_a_certificate_that_cannot_be_trusted_is_a_retry_that_says_why(
     certificates: Certificates, server: str, trusted: bool, says: str
 ) -> None:
     files = config.Tls(ca_file=certificates.ca if trusted else None)
-    with GrpcReceiver(certificates=certificates, name=server) as receiver, Sink(receiver.url, tls=files) as sink:
+    with GrpcReceiver(certificates=certificates, name=server) as receiver, sink_to(receiver.url, tls=files) as sink:
         delivery = sink.send(LOGS)
     assert (delivery.outcome, receiver.calls) == ("retry", [])
     assert says in delivery.reason
@@ -300,9 +293,12 @@ def test_a_certificate_that_cannot_be_trusted_is_a_retry_that_says_why(
 
 def test_the_name_in_the_certificate_can_be_another(certificates: Certificates) -> None:
     files = config.Tls(ca_file=certificates.ca, server_name="elsewhere.example")
-    with GrpcReceiver(certificates=certificates, name="elsewhere") as receiver, Sink(receiver.url, tls=files) as sink:
+    with (
+        GrpcReceiver(certificates=certificates, name="elsewhere") as receiver,
+        sink_to(receiver.url, tls=files) as sink,
+    ):
         assert sink.send(LOGS).outcome == "accepted"
-    with GrpcReceiver(certificates=certificates) as receiver, Sink(receiver.url, tls=files) as sink:
+    with GrpcReceiver(certificates=certificates) as receiver, sink_to(receiver.url, tls=files) as sink:
         assert sink.send(LOGS).outcome == "retry", "and is still verified"
 
 
@@ -310,9 +306,9 @@ def test_a_receiver_can_ask_for_a_certificate_of_ours(certificates: Certificates
     certificate, key = certificates.of("client")
     files = config.Tls(ca_file=certificates.ca, certificate_file=certificate, key_file=key)
     with GrpcReceiver(certificates=certificates, ask_client=True) as receiver:
-        with Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink:
+        with sink_to(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink:
             assert sink.send(LOGS).outcome == "retry"
-        with Sink(receiver.url, tls=files) as sink:
+        with sink_to(receiver.url, tls=files) as sink:
             assert sink.send(LOGS).outcome == "accepted"
     assert len(receiver.calls) == 1
 
@@ -322,7 +318,7 @@ def test_a_new_ca_is_used_for_a_new_connection(
 ) -> None:
     port, ca = free_port(), tmp_path / "ca.crt"
     shutil.copy(certificates.ca, ca)
-    with Sink(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=str(ca))) as sink:
+    with sink_to(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=str(ca))) as sink:
         with GrpcReceiver(port=port, certificates=certificates) as receiver:
             assert sink.send(LOGS).outcome == "accepted"
             shutil.copy(renewed.ca, ca)
@@ -334,7 +330,7 @@ def test_a_new_ca_is_used_for_a_new_connection(
 
 def test_a_wrong_certificate_then_the_right_one(certificates: Certificates, renewed: Certificates) -> None:
     port = free_port()
-    with Sink(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=certificates.ca)) as sink:
+    with sink_to(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=certificates.ca)) as sink:
         with GrpcReceiver(port=port, certificates=renewed):
             assert sink.send(LOGS).outcome == "retry"
         with GrpcReceiver(port=port, certificates=certificates):
@@ -342,10 +338,41 @@ def test_a_wrong_certificate_then_the_right_one(certificates: Certificates, rene
 
 
 def test_tls_at_a_plain_port_and_the_other_way_round(certificates: Certificates) -> None:
-    with GrpcReceiver(certificates=certificates) as receiver, Sink(f"http://127.0.0.1:{receiver.port}") as sink:
+    with GrpcReceiver(certificates=certificates) as receiver, sink_to(f"http://127.0.0.1:{receiver.port}") as sink:
         assert sink.send(LOGS).outcome == "retry"
-    with GrpcReceiver() as receiver, Sink(f"https://127.0.0.1:{receiver.port}") as sink:
+    with GrpcReceiver() as receiver, sink_to(f"https://127.0.0.1:{receiver.port}") as sink:
         assert sink.send(LOGS).outcome == "retry"
+
+
+WITHOUT_TLS = "; write http:// for a receiver without TLS"
+
+
+def test_a_receiver_without_tls_where_the_endpoint_names_no_scheme_says_what_to_write() -> None:
+    with GrpcReceiver() as receiver, sink_to(f"127.0.0.1:{receiver.port}") as sink:
+        delivery = sink.send(LOGS)
+    assert delivery.outcome == "retry"
+    assert delivery.reason.endswith(f"WRONG_VERSION_NUMBER: Invalid certificate verification …{WITHOUT_TLS}")
+
+
+def test_a_receiver_that_hangs_up_on_the_handshake_may_be_one_without_tls() -> None:
+    def hang_up() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver = threading.Thread(target=hang_up)
+        receiver.start()
+        with sink_to(f"127.0.0.1:{listener.getsockname()[1]}") as sink:
+            delivery = sink.send(LOGS)
+        receiver.join()
+    assert delivery.outcome == "retry"
+    assert delivery.reason.endswith(WITHOUT_TLS)
+
+
+def test_what_a_proxy_says_of_its_own_tls_is_not_taken_for_ours() -> None:
+    text = "upstream connect error: TLS error: SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER"
+    assert answer_to(GrpcAnswer(CODE.UNAVAILABLE, text)).reason == f"gRPC UNAVAILABLE: {text}"
 
 
 def test_files_that_cannot_be_used_stop_the_start(certificates: Certificates, tmp_path: Path) -> None:

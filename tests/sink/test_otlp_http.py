@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -26,28 +27,19 @@ SPANS = Payload("traces", b"spans " * 100, 100)
 LOGS_GZIP = Payload("logs", gzip.compress(LOGS.data), 100, gzip=True, size=LOGS.size)
 
 
-class Sink:
-    """A transport to `url` that is closed at the end."""
-
-    def __init__(self, url: str, **changes: Any) -> None:
-        self.settings = config.OtlpHttp(endpoint=url, **changes)
-
-    def __enter__(self) -> OtlpHttp:
-        self._transport = OtlpHttp(self.settings, environ={}, version="1.2.3")
-        return self._transport
-
-    def __exit__(self, *_: object) -> None:
-        self._transport.close()
+def sink_to(url: str, **changes: Any) -> "closing[OtlpHttp]":
+    """A transport that is closed at the end."""
+    return closing(OtlpHttp(config.OtlpHttp(endpoint=url, **changes), environ={}, version="1.2.3"))
 
 
 def answer_to(answer: Answer, payload: Payload = LOGS, **changes: Any) -> Delivery:
     """What one request becomes with this answer."""
-    with HttpReceiver(answer) as receiver, Sink(receiver.url, **changes) as sink:
+    with HttpReceiver(answer) as receiver, sink_to(receiver.url, **changes) as sink:
         return sink.send(payload)
 
 
 def test_logs_and_spans_go_to_their_paths_as_gzip_protobuf() -> None:
-    with HttpReceiver() as receiver, Sink(f"{receiver.url}/otlp", headers={"X-Scope-OrgID": "café"}) as sink:
+    with HttpReceiver() as receiver, sink_to(f"{receiver.url}/otlp", headers={"X-Scope-OrgID": "café"}) as sink:
         assert sink.gzip
         assert sink.send(LOGS_GZIP) == sink.send(SPANS) == Delivery("accepted")
     logs, spans = receiver.requests
@@ -75,7 +67,7 @@ def test_the_environment_fills_what_is_not_set() -> None:
 
 
 def test_without_compression_nothing_is_sent_compressed() -> None:
-    with HttpReceiver() as receiver, Sink(receiver.url, compression="none") as sink:
+    with HttpReceiver() as receiver, sink_to(receiver.url, compression="none") as sink:
         assert not sink.gzip
         sink.send(LOGS), sink.send(LOGS_GZIP)
     for request in receiver.requests:
@@ -84,7 +76,7 @@ def test_without_compression_nothing_is_sent_compressed() -> None:
 
 
 def test_what_the_queue_has_damaged_is_refused_and_nothing_is_sent() -> None:
-    with HttpReceiver() as receiver, Sink(receiver.url, compression="none") as sink:
+    with HttpReceiver() as receiver, sink_to(receiver.url, compression="none") as sink:
         delivery = sink.send(Payload("logs", LOGS_GZIP.data[:-1], 3, gzip=True, size=100))
     assert (delivery.outcome, receiver.requests) == ("refused", [])
     assert "damaged" in delivery.reason
@@ -96,7 +88,7 @@ def connections(receiver: HttpReceiver) -> int:
 
 def test_the_connection_is_kept_while_all_is_well_and_given_up_after_a_failure() -> None:
     answers = [Answer(status) for status in (200, 204, 400, 413, 200, 503)]
-    with HttpReceiver(*answers) as receiver, Sink(receiver.url) as sink:
+    with HttpReceiver(*answers) as receiver, sink_to(receiver.url) as sink:
         for _ in answers:
             sink.send(LOGS)
         assert connections(receiver) == 1
@@ -112,7 +104,7 @@ def test_a_name_is_looked_up_again_for_a_new_connection(monkeypatch: pytest.Monk
         return look_up(host, *args, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", count)
-    with HttpReceiver() as receiver, Sink(f"http://localhost:{receiver.port}", reconnect_seconds=1e-9) as sink:
+    with HttpReceiver() as receiver, sink_to(f"http://localhost:{receiver.port}", reconnect_seconds=1e-9) as sink:
         for _ in range(3):
             assert sink.send(LOGS).outcome == "accepted"
         assert connections(receiver) == 3
@@ -202,12 +194,12 @@ def test_a_retry_after_that_says_nothing_is_left_out(text: str) -> None:
 
 
 def test_nobody_there_is_a_retry_that_says_so() -> None:
-    with Sink(f"http://127.0.0.1:{free_port()}") as sink:
+    with sink_to(f"http://127.0.0.1:{free_port()}") as sink:
         assert sink.send(LOGS) == Delivery("retry", "no answer: [Errno 111] Connection refused")
 
 
 def test_a_name_that_nobody_knows_is_a_retry() -> None:
-    with Sink("http://collector.invalid:4318") as sink:
+    with sink_to("http://collector.invalid:4318") as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert "Errno -" in delivery.reason
@@ -227,7 +219,7 @@ def test_a_name_that_nobody_knows_is_a_retry() -> None:
     ],
 )
 def test_an_answer_that_breaks_off_or_is_no_http_is_a_retry(written: bytes) -> None:
-    with HttpReceiver(Answer(written=written)) as receiver, Sink(receiver.url) as sink:
+    with HttpReceiver(Answer(written=written)) as receiver, sink_to(receiver.url) as sink:
         delivery = sink.send(LOGS)
         assert delivery.outcome == "retry"
         assert delivery.reason.startswith("no answer: ")
@@ -242,7 +234,7 @@ def test_an_error_stays_final_when_its_text_breaks_off() -> None:
 
 def test_a_connection_reset_in_the_middle_of_the_request_is_a_retry() -> None:
     large = Payload("logs", bytes(8 * 1024 * 1024), 1)
-    with HttpReceiver(Answer(cut=True)) as receiver, Sink(receiver.url) as sink:
+    with HttpReceiver(Answer(cut=True)) as receiver, sink_to(receiver.url) as sink:
         assert sink.send(large).outcome == "retry"
         assert sink.send(large).outcome == "accepted"
     assert [len(request.body) for request in receiver.requests] == [large.size]
@@ -250,21 +242,21 @@ def test_a_connection_reset_in_the_middle_of_the_request_is_a_retry() -> None:
 
 def test_a_receiver_that_hangs_is_a_retry() -> None:
     hold = threading.Event()
-    with HttpReceiver(Answer(hold=hold)) as receiver, Sink(receiver.url, timeout_seconds=0.05) as sink:
+    with HttpReceiver(Answer(hold=hold)) as receiver, sink_to(receiver.url, timeout_seconds=0.05) as sink:
         assert sink.send(LOGS) == Delivery("retry", "no answer: timed out")
         hold.set()
 
 
 def test_an_answer_in_drops_ends_with_the_timeout() -> None:
     enough = threading.Event()
-    with HttpReceiver(Answer(drip=enough)) as receiver, Sink(receiver.url, timeout_seconds=0.2) as sink:
+    with HttpReceiver(Answer(drip=enough)) as receiver, sink_to(receiver.url, timeout_seconds=0.2) as sink:
         assert sink.send(LOGS) == Delivery("retry", "no answer: the answer took too long")
         enough.set()
 
 
 def test_an_endless_answer_is_not_read_to_its_end() -> None:
     body = bytes(MAX_RESPONSE_BYTES + 1)
-    with HttpReceiver(Answer(400, body), Answer(200, body)) as receiver, Sink(receiver.url) as sink:
+    with HttpReceiver(Answer(400, body), Answer(200, body)) as receiver, sink_to(receiver.url) as sink:
         assert sink.send(LOGS) == Delivery("refused", f"HTTP 400 Bad Request; {PERHAPS_STORED}")
         delivery = sink.send(LOGS)
         assert (delivery.outcome, delivery.rejected) == ("accepted", 0)
@@ -273,7 +265,7 @@ def test_an_endless_answer_is_not_read_to_its_end() -> None:
 
 
 def test_a_receiver_that_restarts_gets_the_payload_on_a_new_connection() -> None:
-    with HttpReceiver() as receiver, Sink(receiver.url) as sink:
+    with HttpReceiver() as receiver, sink_to(receiver.url) as sink:
         assert sink.send(LOGS).outcome == "accepted"
         receiver.answers.append(Answer(written=b""))
         assert [sink.send(LOGS).outcome for _ in range(2)] == ["retry", "accepted"]
@@ -282,7 +274,7 @@ def test_a_receiver_that_restarts_gets_the_payload_on_a_new_connection() -> None
 def test_tls_with_a_ca_of_our_own(certificates: Certificates) -> None:
     with (
         HttpReceiver(tls=certificates.server()) as receiver,
-        Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink,
+        sink_to(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink,
     ):
         assert sink.send(LOGS) == Delivery("accepted")
 
@@ -295,7 +287,7 @@ def test_a_certificate_that_cannot_be_trusted_is_a_retry_that_says_why(
     certificates: Certificates, server: str, trusted: bool, says: str
 ) -> None:
     files = config.Tls(ca_file=certificates.ca if trusted else None)
-    with HttpReceiver(tls=certificates.server(server)) as receiver, Sink(receiver.url, tls=files) as sink:
+    with HttpReceiver(tls=certificates.server(server)) as receiver, sink_to(receiver.url, tls=files) as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert delivery.reason.startswith("no answer: TLS: the receiver's certificate is not trusted: ")
@@ -307,17 +299,17 @@ def test_a_receiver_can_ask_for_a_certificate_of_ours(certificates: Certificates
     certificate, key = certificates.of("client")
     files = config.Tls(ca_file=certificates.ca, certificate_file=certificate, key_file=key)
     with HttpReceiver(tls=certificates.server(ask_client=True)) as receiver:
-        with Sink(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink:
+        with sink_to(receiver.url, tls=config.Tls(ca_file=certificates.ca)) as sink:
             assert sink.send(LOGS).outcome == "retry"
-        with Sink(receiver.url, tls=files) as sink:
+        with sink_to(receiver.url, tls=files) as sink:
             assert sink.send(LOGS).outcome == "accepted"
     assert len(receiver.requests) == 1
 
 
 def test_plain_http_at_a_tls_port_and_the_other_way_round(certificates: Certificates) -> None:
-    with HttpReceiver(tls=certificates.server()) as receiver, Sink(f"http://127.0.0.1:{receiver.port}") as sink:
+    with HttpReceiver(tls=certificates.server()) as receiver, sink_to(f"http://127.0.0.1:{receiver.port}") as sink:
         assert sink.send(LOGS).outcome == "retry"
-    with HttpReceiver() as receiver, Sink(f"https://127.0.0.1:{receiver.port}") as sink:
+    with HttpReceiver() as receiver, sink_to(f"https://127.0.0.1:{receiver.port}") as sink:
         delivery = sink.send(LOGS)
     assert delivery.outcome == "retry"
     assert delivery.reason.startswith("no answer: TLS: ")
@@ -331,9 +323,9 @@ def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
 
 def test_the_name_in_the_certificate_can_be_another(certificates: Certificates) -> None:
     files = config.Tls(ca_file=certificates.ca, server_name="elsewhere.example")
-    with HttpReceiver(tls=certificates.server("elsewhere")) as receiver, Sink(receiver.url, tls=files) as sink:
+    with HttpReceiver(tls=certificates.server("elsewhere")) as receiver, sink_to(receiver.url, tls=files) as sink:
         assert sink.send(LOGS).outcome == "accepted"
-    with HttpReceiver(tls=certificates.server()) as receiver, Sink(receiver.url, tls=files) as sink:
+    with HttpReceiver(tls=certificates.server()) as receiver, sink_to(receiver.url, tls=files) as sink:
         assert sink.send(LOGS).outcome == "retry", "and is still verified"
 
 
@@ -342,7 +334,7 @@ def test_a_new_ca_is_used_for_a_new_connection(
 ) -> None:
     port, ca = free_port(), tmp_path / "ca.crt"
     shutil.copy(certificates.ca, ca)
-    with Sink(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=str(ca))) as sink:
+    with sink_to(f"https://127.0.0.1:{port}", tls=config.Tls(ca_file=str(ca))) as sink:
         with HttpReceiver(port=port, tls=certificates.server()) as receiver:
             assert sink.send(LOGS).outcome == "accepted"
             shutil.copy(renewed.ca, ca)
@@ -365,7 +357,7 @@ def test_our_own_new_certificate_is_shown_to_the_receiver(
     install(renewed)
     with (
         HttpReceiver(tls=certificates.server(ask_client=True)) as receiver,
-        Sink(receiver.url, tls=files) as sink,
+        sink_to(receiver.url, tls=files) as sink,
     ):
         assert sink.send(LOGS).outcome == "retry", "nobody the receiver knows"
         install(certificates)
@@ -373,7 +365,10 @@ def test_our_own_new_certificate_is_shown_to_the_receiver(
 
 
 def test_certificates_play_no_part_without_tls(tmp_path: Path) -> None:
-    with HttpReceiver() as receiver, Sink(receiver.url, tls=config.Tls(ca_file=str(tmp_path / "missing.pem"))) as sink:
+    with (
+        HttpReceiver() as receiver,
+        sink_to(receiver.url, tls=config.Tls(ca_file=str(tmp_path / "missing.pem"))) as sink,
+    ):
         assert sink.send(LOGS).outcome == "accepted"
 
 

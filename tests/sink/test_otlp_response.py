@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter.model import Delivery, Signal
-from exporter.sink.otlp_response import ALL_ACCEPTED, accepted, message, printable, retry_delay
+from exporter.sink.otlp_response import ALL_ACCEPTED, MAX_TEXT, accepted, message, printable, retry_delay
 
 PROTOBUF = "application/x-protobuf"
 
@@ -88,6 +88,21 @@ def test_an_error_that_is_no_status_is_its_own_text() -> None:
     assert message(b"404 page not found\n") == "404 page not found"
     assert message(b'{"message":"x"}') == '{"message":"x"}'
     assert message(b"") == ""
+
+
+def test_a_long_text_ends_with_a_whole_word() -> None:
+    said = "every word counts " * 20
+    for text in (said, said.encode(), said.strip()):
+        short = printable(text)
+        assert len(short) <= MAX_TEXT
+        assert short == "every word counts " * 11 + "…"
+    assert printable("é" * 1000) == "é" * (MAX_TEXT - 1) + "…", "one word"
+    assert printable(("é" * 1000).encode()) == "é" * (MAX_TEXT - 1) + "…"
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * MAX_TEXT, f"\t{'x ' * 100} \r\n"])
+def test_a_text_that_is_short_enough_is_whole(text: str) -> None:
+    assert printable(text) == printable(text.encode()) == text.strip()
 
 
 @given(st.binary() | st.text().map(str.encode))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from exporter import config
@@ -77,6 +78,9 @@ def test_fluent_forward_goes_to_the_next_address_while_the_first_fails() -> None
         (config.FluentForward(tls=config.Tls(ca_file="/missing.pem")), "tls.ca_file"),
         (config.OtlpGrpc(endpoint="https://a", tls=config.Tls(ca_file="/missing.pem")), "tls.ca_file"),
         (config.OtlpHttp(fallback_endpoints=("https://a",), tls=config.Tls(ca_file="/missing.pem")), "tls.ca_file"),
+        (config.OtlpHttp(endpoint="http://a", tls=config.Tls(certificate_file="a.pem")), "tls.certificate_file"),
+        (config.OtlpGrpc(endpoint="http://a", tls=config.Tls(server_name="b")), "tls.server_name"),
+        (config.OtlpGrpc(tls=config.Tls(ca_file="ca.pem")), "tls.ca_file"),
     ],
 )
 def test_every_endpoint_is_checked_at_start(settings: config.Sink, where: str) -> None:
@@ -84,6 +88,17 @@ def test_every_endpoint_is_checked_at_start(settings: config.Sink, where: str) -
         with pytest.raises(ConfigError) as caught:
             look(settings, environ={}, version="0")
         assert caught.value.where == where
+
+
+def test_tls_settings_that_nothing_would_use_say_so_and_those_of_one_endpoint_do() -> None:
+    settings = config.OtlpHttp(endpoint="http://a?key=hunter2", tls=config.Tls(server_name="b"))
+    with pytest.raises(ConfigError, match=r"^tls\.server_name: .*no endpoint .*write https://") as caught:
+        check_transport(settings, environ={}, version="0")
+    assert "hunter2" not in str(caught.value)
+    with_fallback = msgspec.structs.replace(settings, fallback_endpoints=("https://c",))
+    check_transport(with_fallback, environ={}, version="0")
+    for_spans = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c"}
+    check_transport(msgspec.structs.replace(settings, endpoint=None), environ=for_spans, version="0")
 
 
 def test_an_address_of_ipv6_is_written_in_brackets() -> None:

@@ -1,10 +1,6 @@
 """Recordings: written by what stands where the kernel does, read again, and what is said of damaged ones."""
 
-import resource
-import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +15,7 @@ from exporter.source import libbpf
 from exporter.source.btf import Types
 from exporter.source.programs import Kernel, Seen, objects_directory
 from exporter.source.recording import FORMAT, Line, Recorder, Recording
+from tests.sink.files import no_file_longer_than
 
 OFFSET = 1_795_000_000 * 10**9
 
@@ -146,27 +143,14 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         Recorder(tmp_path / "nowhere/recording", KERNEL)
 
 
-@contextmanager
-def disk_with_room_for(size: int) -> Iterator[None]:
-    """Files may not grow beyond `size`: what a full disk does, by the kernel's own limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
 def test_a_disk_without_room_is_an_error_of_ours_from_the_first_line_on(tmp_path: Path) -> None:
-    with disk_with_room_for(1000), pytest.raises(RecordingError, match=r"full: File too large.*make room"):
+    with no_file_longer_than(1000), pytest.raises(RecordingError, match=r"full: File too large.*make room"):
         Recorder(tmp_path / "full", KERNEL)
 
 
 def test_a_disk_that_gets_full_is_told_once_and_closing_is_still_possible(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "full", KERNEL)
-    with disk_with_room_for((tmp_path / "full").stat().st_size + 10):
+    with no_file_longer_than((tmp_path / "full").stat().st_size + 10):
         with pytest.raises(RecordingError, match="full: File too large"):
             recorder.batch([sample(200)], 1)
         recorder.close()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.encode.chain import linked
 from exporter.encode.reading import told_of_line
+from exporter.errors import ConfigError
 from exporter.model import Stream
 from exporter.verify.checking import COMPLETE, INCOMPLETE, UNUSABLE, Checking, verify
 from exporter.verify.sources import Line, Place
@@ -197,19 +198,27 @@ def test_a_compressed_file_that_breaks_off_gives_what_is_whole(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"", "no record of podwitness in 0 lines"), (b"hello\n", "no record of podwitness in 1 lines")],
+)
+def test_input_without_records_says_so(data: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(data)
+    code, text = verify([tmp_path / "a.json"], key=None, spool=None, as_json=False)
+    assert code == UNUSABLE
+    assert said in text
+
+
+@pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda path: None, "cannot be read: No such file"),
         (lambda path: path.mkdir(), "is a directory"),
-        (lambda path: path.write_bytes(b""), "no record of podwitness in 0 lines"),
-        (lambda path: path.write_bytes(b"hello\n"), "no record of podwitness in 1 lines"),
     ],
 )
-def test_input_that_cannot_be_used_says_so(make: Any, said: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(make: Any, said: str, tmp_path: Path) -> None:
     make(tmp_path / "a.json")
-    code, text = verify([tmp_path / "a.json"], key=None, spool=None, as_json=False)
-    assert code == UNUSABLE
-    assert said in text
+    with pytest.raises(ConfigError, match=said):
+        verify([tmp_path / "a.json"], key=None, spool=None, as_json=False)
 
 
 def test_records_without_numbers_cannot_be_checked(tmp_path: Path) -> None:
@@ -407,10 +416,8 @@ def test_a_key_that_is_none_is_said_before_anything_is_read(pem: bytes | None, s
     key = tmp_path / "key.pem"
     if pem is not None:
         key.write_bytes(pem)
-    code, text = verify([tmp_path / "nothing"], key=key, spool=None, as_json=False)
-    assert code == 2
-    assert "--public-key" in text
-    assert said in text
+    with pytest.raises(ConfigError, match=f"--public-key.*{said}"):
+        verify([tmp_path / "nothing"], key=key, spool=None, as_json=False)
 
 
 @FORMS

@@ -54,6 +54,15 @@ def test_several_compressed_parts_in_one_file_are_one(tmp_path: Path) -> None:
     assert [line.data for line in lines([path])] == [b"one\n", b"two\n"]
 
 
+def test_a_compressed_file_that_is_damaged_is_read_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    data = gzip.compress(b"".join(b"line %d\n" % number for number in range(100_000)))
+    path.write_bytes(data[: len(data) // 2] + b"\xff" * 1000 + data[len(data) // 2 + 1000 :])
+    *whole, last = lines([path])
+    assert whole[0].data == b"line 0\n"
+    assert last.why.startswith("cannot be read any further: ")
+
+
 def test_what_is_not_there_is_said_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         check([STDIN, tmp_path / "a"])

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.config import Queue
 from exporter.config import Spool as Settings
+from exporter.errors import ConfigError
 from exporter.model import Payload, Ranges
 from exporter.sink.spool.spool import Commit, Spool
 from exporter.telemetry import Ledger
@@ -82,9 +83,8 @@ def test_an_encrypted_spool_needs_its_key(tmp_path: Path) -> None:
     spool = keep(tmp_path / "spool", node, key=key)
     file = node.write(tmp_path / "a.json")
     assert found(file, spool, key)[:1] == (0,)
-    code, text = verify([file], key=None, spool=spool, as_json=False)
-    assert code == 2
-    assert "is encrypted" in text
+    with pytest.raises(ConfigError, match="is encrypted"):
+        verify([file], key=None, spool=spool, as_json=False)
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "there is no spool.db"), (b"x" * 5000, "is damaged")])
@@ -92,6 +92,5 @@ def test_a_spool_that_cannot_be_read_is_said(content: bytes | None, said: str, t
     if content:
         (tmp_path / "spool.db").write_bytes(content)
     file = Node().touch(1).flush().write(tmp_path / "a.json")
-    code, text = verify([file], key=None, spool=tmp_path, as_json=False)
-    assert code == 2
-    assert said in text
+    with pytest.raises(ConfigError, match=said):
+        verify([file], key=None, spool=tmp_path, as_json=False)

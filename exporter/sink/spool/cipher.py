@@ -5,23 +5,19 @@ to another sink, does not open. NIST SP 800-38D allows 2**32 values a key with r
 years of one key.
 """
 
-import logging
 import os
 import re
-import stat
-from pathlib import Path
+import shlex
 from typing import TYPE_CHECKING
 
 from exporter.errors import ConfigError
+from exporter.private import read_private
 
 if TYPE_CHECKING:  # at run time only where there is a key: it costs 5 MB
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-log = logging.getLogger("podwitness.sink")
-
 _NONCE = 12
 _HEX = re.compile(rb"\s*([0-9a-fA-F]{64})\s*")
-_LONGEST = 1024  # bytes read of a key file: enough to see that it is none
 
 
 class Cipher:
@@ -74,19 +70,16 @@ def _aes(key: bytes) -> "AESGCM":
 
 
 def read_key(file: str | None) -> bytes | None:
-    """The key in `file`: 32 bytes as they are, or in 64 hex digits. Raises ConfigError for anything else."""
+    """The key in `file`: 32 bytes as they are, or in 64 hex digits. Raises ConfigError for anything else.
+
+    Also for a file that every user of this machine may use.
+    """
     if file is None:
         return None
-    try:
-        with Path(file).open("rb") as opened:
-            found, mode = opened.read(_LONGEST), os.fstat(opened.fileno()).st_mode
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}", where="spool.key_file") from error
-    if stat.S_IMODE(mode) & 0o077:
-        log.warning("spool.key_file: others than its owner can read or write %s (chmod 600 mends it)", file)
+    found = read_private(file, where="spool.key_file")
     if len(found) == 32:
         return found
     if digits := _HEX.fullmatch(found):
         return bytes.fromhex(digits[1].decode())
-    hint = f"`openssl rand -hex 32 > {file}` makes one"
+    hint = f"`(umask 077; openssl rand -hex 32 > {shlex.quote(file)})` makes one"
     raise ConfigError(f"{file} holds no key: 32 bytes or 64 hex digits", where="spool.key_file", hint=hint)

@@ -31,7 +31,15 @@ _COMPACT = 10_000  # ranges collected before they are joined: their number is no
 _CHUNK = 8 * 1024 * 1024  # bytes copied in one transaction
 
 ROW = "SELECT id, meta, meta_sum, data_sum, data FROM payload"
+META = "SELECT id, meta, meta_sum, length(data) FROM payload"
 INSERT = "INSERT OR REPLACE INTO payload VALUES (?, ?, ?, ?, ?)"
+
+_STATE = "SELECT name, sum, value FROM state"
+_JOURNAL = "SELECT id, sum, value FROM journal"
+_VALUES = (
+    (_STATE, "name", "INSERT OR REPLACE INTO state VALUES (?, ?, ?)"),
+    (_JOURNAL, "id", "INSERT OR REPLACE INTO journal VALUES (?, ?, ?)"),
+)
 
 
 class OtherKeyError(Exception):
@@ -97,8 +105,8 @@ def examine(connection: sqlite3.Connection, cipher: Cipher, marked: Statement | 
     _check_key(about.get(CIPHER), cipher)
     contents = Contents(newer(decoded(about.get(STATEMENT, b""), Statement), marked))
     contents.fresh = not any(row[0] == STATEMENT for row in rows)
-    contents.state = dict(_texts(_values(connection.execute("SELECT name, sum, value FROM state"))))
-    contents.journal = list(_values(connection.execute("SELECT id, sum, value FROM journal ORDER BY id")))
+    contents.state = dict(_texts(_values(connection.execute(_STATE))))
+    contents.journal = list(_values(connection.execute(f"{_JOURNAL} ORDER BY id")))
     statement = contents.statement
     if statement is not None:
         entries = [number for number, _ in contents.journal]
@@ -110,9 +118,7 @@ def examine(connection: sqlite3.Connection, cipher: Cipher, marked: Statement | 
 def _count(connection: sqlite3.Connection, contents: Contents) -> None:
     """Sort all rows by sink; what nobody expects was delivered, or told of as lost, after this state."""
     expected = None if contents.statement is None else contents.statement.queues
-    for row, encoded, meta_sum, size in connection.execute(
-        "SELECT id, meta, meta_sum, length(data) FROM payload ORDER BY id"
-    ):
+    for row, encoded, meta_sum, size in connection.execute(f"{META} ORDER BY id"):
         meta = meta_of(row, encoded, meta_sum)
         if meta is None or (
             expected is not None and not (meta.sink in expected and within(row, expected[meta.sink].tally.rows))
@@ -128,9 +134,8 @@ def count(connection: sqlite3.Connection, rows: Ranges) -> Found:
     """Those of `rows` that are there; raises SQL_ERRORS."""
     found = Found()
     for first, last in rows:
-        for row, encoded, meta_sum, size in connection.execute(
-            "SELECT id, meta, meta_sum, length(data) FROM payload WHERE id BETWEEN ? AND ? ORDER BY id", (first, last)
-        ):
+        among = connection.execute(f"{META} WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
+        for row, encoded, meta_sum, size in among:
             if (meta := meta_of(row, encoded, meta_sum)) is not None:
                 found.add(row, meta, size or 0)
     return found
@@ -175,10 +180,10 @@ def copy(
         expected: the ids of the rows that ought to be there; None where nobody knows.
         spare: rows that are in memory too, for those that cannot be read.
     """
-    for table, key in (("state", "name"), ("journal", "id")):
-        ends = _from_both_ends(source, f"SELECT {key}, sum, value FROM {table}", key)  # noqa: S608  # our own words
+    for select, key, insert in _VALUES:
+        ends = _from_both_ends(source, select, key)
         whole = [row for row in ends if row[0] is not None and row[1:] == (_sum(row[2]), row[2])]
-        target.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", whole)  # noqa: S608
+        target.executemany(insert, whole)
     if expected is None:
         rows = (Stored(*row) for row in _from_both_ends(source, ROW, "id"))
     else:

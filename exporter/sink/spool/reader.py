@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.sink.spool.contents import ROW
+from exporter.sink.spool.contents import META, ROW
 from exporter.sink.spool.database import SQL_ERRORS, reading
 from exporter.sink.spool.rows import Meta, Stored, meta_of
 
@@ -15,7 +15,7 @@ _BYTES = 1024 * 1024  # read back at a time, but one row at least
 _ROWS = 64
 
 _IN_ORDER = f"{ROW} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_ROWS}"
-_METAS = f"SELECT id, meta, meta_sum, length(data) FROM payload WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_ROWS}"  # noqa: S608  # our own words
+_METAS = f"{META} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_ROWS}"
 
 
 class Reader:

@@ -2,13 +2,15 @@
 
 import contextlib
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from exporter import config
 from exporter.sink.spool.rows import numbers
 from exporter.sink.spool.spool import Spool
 from exporter.telemetry import Ledger
-from tests.sink.spool.spooling import Numbered, commit, opened
+from tests.sink.spool.spooling import Numbered, Opened, commit, opened
 
 SMALL = config.Queue(max_bytes=200_000)
 
@@ -136,14 +138,21 @@ def a_disk_that_comes_late_is_used(disk: Path) -> None:
         assert one.drain() == [1, 2, 3]
 
 
-def what_cannot_be_written_at_the_end_is_counted(disk: Path) -> None:
-    """Full until the end: what is on disk stays there, what is in memory is lost."""
+@contextmanager
+def full(disk: Path) -> Iterator[Opened]:
+    """A spool whose disk has just become full, and stays so."""
     mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk))
     made = Numbered()
     with opened(disk / "spool", SMALL, how={"now": Clock()}) as one:
         while not one.spool.failing:
             one.queue.put(made.payload(2, 60_000))
             commit(one.spool, made)
+        yield one
+
+
+def what_cannot_be_written_at_the_end_is_counted(disk: Path) -> None:
+    """Full until the end: what is on disk stays there, what is in memory is lost."""
+    with full(disk) as one:
         waiting = one.queue.waiting
         kept = one.close()
         assert one.dropped == {"a shutdown": waiting - kept}
@@ -181,12 +190,7 @@ def a_full_disk_forgets_nothing_that_is_unsaved(disk: Path) -> None:
 
 def a_partial_success_is_not_sent_again_though_the_disk_is_full(disk: Path) -> None:
     """Full at the end: rows that were settled go all the same, and what was lost of them is told."""
-    mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk))
-    made = Numbered()
-    with opened(disk / "spool", SMALL, how={"now": Clock()}) as one:
-        while not one.spool.failing:
-            one.queue.put(made.payload(2, 60_000))
-            commit(one.spool, made)
+    with full(disk) as one:
         one.queue.head()
         one.ledger.drop("a", "sink", "rejected_by_receiver", 1, sequences=((1, 2),))
         one.queue.settle(partly=True)

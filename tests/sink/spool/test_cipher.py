@@ -1,7 +1,7 @@
 """Encryption at rest: nothing readable on disk, nothing opened with another key."""
 
-import logging
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,23 @@ def test_a_key_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_key(str(tmp_path / "none"))
 
 
-def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_everybody_can_read_is_refused_as_any_other_is(tmp_path: Path) -> None:
     file = key(tmp_path, b"k" * 32)
-    Path(file).chmod(0o640)
-    with caplog.at_level(logging.WARNING):
+    Path(file).chmod(0o640)  # as Kubernetes gives a Secret to a group
+    assert read_key(file) == b"k" * 32
+    Path(file).chmod(0o644)
+    with pytest.raises(ConfigError, match=r"^spool\.key_file: .* is open to every user .*chmod o-rwx") as caught:
         read_key(file)
-    assert "chmod 600" in caplog.text
-    assert "kkkk" not in caplog.text
+    assert "kkkk" not in str(caught.value)
+
+
+def test_the_way_to_make_a_key_makes_one_that_is_taken(tmp_path: Path) -> None:
+    file = key(tmp_path, b"none")
+    with pytest.raises(ConfigError) as caught:
+        read_key(file)
+    Path(file).unlink()
+    subprocess.run(caught.value.hint.split("`")[1], shell=True, check=True, umask=0o022)
+    assert len(read_key(file) or b"") == 32
 
 
 def test_what_is_sealed_opens_in_its_place_only() -> None:
