@@ -21,10 +21,12 @@ APT += llvm            # llvm-strip: takes DWARF out of the objects, keeps BTF
 APT += clang-format    # `make check`
 APT += etcd-server     # the store of the tests' kube-apiserver
 APT += openssl         # that server's key for service accounts
+APT += qemu-system-x86 # machines with Debian's kernels for the kernel tests; 43 MB, 80 with what it needs
+APT += busybox-static  # their initrd
 
 OBJECTS := $(patsubst %.c,%.o,$(wildcard bpf/*.bpf.c))
 CLANG := clang
-BPF_FLAGS := -O2 -g -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -I bpf
+BPF_FLAGS := -O2 -g -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -I bpf -I /usr/include/x86_64-linux-gnu
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps
 
 # $(call step,what,commands): one line for people, the rest into the log, whose end is shown on failure.
@@ -35,16 +37,19 @@ echo "$(1)"
 { echo "== $(1)" && $(2); } >>$(LOG) 2>&1 || { tail -n 30 $(LOG); echo "failed: $(1); all of it: $(LOG)"; exit 1; } >&2
 endef
 
-.PHONY: help run test check bench image setup apt objects peers lock clean
+.PHONY: help run test test-kernels check bench image setup apt objects peers kernels lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 run: setup ## the agent, in this terminal (needs root); ARGS= goes to it
 	@exec $(VENV)/bin/podwitness run --config config/default.yaml $(ARGS)
 
-test: setup peers ## all tests, on real servers and this kernel; ARGS= goes to pytest
+test: setup peers kernels ## all tests, on real servers, this kernel and Debian's; ARGS= goes to pytest
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-kernels: setup kernels ## the kernel tests on Debian's 6.1 and 6.12, in QEMU; ARGS= goes to their pytest
+	@KERNEL_TESTS="$${ARGS:-}" $(VENV)/bin/python -m pytest tests/machines
 
 check: setup ## style, types, layers
 	@$(VENV)/bin/ruff check --quiet .
@@ -52,9 +57,12 @@ check: setup ## style, types, layers
 	$(VENV)/bin/mypy --no-error-summary
 	$(VENV)/bin/lint-imports --no-cache >build/layers.log || { cat build/layers.log; exit 1; }
 	clang-format --dry-run -Werror bpf/*.c bpf/*.h
+	$(VENV)/bin/python bpf/words.py --check
+	$(VENV)/bin/python bpf/hooks.py --check
 	$(no-twins)
 	echo 'check: style, types, layers and formats are in order'
 
+bench: APT += bpftrace # what others pay to see the same. 4 MB and LLVM
 bench: setup ## what it costs; writes build/bench.json
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
 
@@ -85,14 +93,17 @@ $(VENV)/.installed: $(LOCKS) pyproject.toml | apt
 
 objects: $(OBJECTS)
 
-# Compiled beside its final name, so that an object is whole or not there.
+# Compiled elsewhere, then moved, so that an object is whole or not there, and two at once do no harm.
 bpf/%.bpf.o: bpf/%.bpf.c Makefile | apt
-	@$(call step,compiling $<,$(CLANG) $(BPF_FLAGS) -MMD -MP -MT $@ -MF bpf/$*.bpf.d -c $< -o $@.new && llvm-strip -g $@.new && mv $@.new $@)
+	@$(call step,compiling $<,$(CLANG) $(BPF_FLAGS) -MMD -MP -MT $@ -MF build/$*.$$$$.d -c $< -o build/$*.$$$$.o && llvm-strip -g build/$*.$$$$.o && mv build/$*.$$$$.d bpf/$*.bpf.d && mv build/$*.$$$$.o $@)
 
 -include $(wildcard bpf/*.d)
 
 peers: $(VENV)/.installed
 	@$(VENV)/bin/python tests/peers/builds.py || [ "$${REQUIRE_PEERS:-}" != 1 ]
+
+kernels: $(VENV)/.installed
+	@$(VENV)/bin/python -m tests.machines.kernels || [ "$${REQUIRE_KERNEL:-}" != 1 ]
 
 lock:
 	@$(call step,resolving Python packages,$(resolve))

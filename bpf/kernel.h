@@ -23,11 +23,14 @@ typedef _Bool bool;
 #define false 0
 
 enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
 enum {
@@ -41,18 +44,39 @@ enum {
 };
 
 enum {
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_MMAPABLE = 1 << 10,
 };
 
 #include <bpf/bpf_helpers.h>
 
 #include <bpf/bpf_core_read.h>
+#define __VMLINUX_H__ /* bpf_tracing.h takes registers by the names that struct pt_regs has here */
 #include <bpf/bpf_tracing.h>
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+typedef struct {
+	__u32 val;
+} kgid_t;
+
+struct proc_ns_operations {
+	int type;
+};
 struct ns_common {
 	unsigned int inum;
+	struct proc_ns_operations *ops;
+};
+/* 6.18: the type is the namespace's own. */
+struct ns_common___typed {
+	__u32 ns_type;
 };
 struct uts_namespace {
 	struct ns_common ns;
@@ -63,8 +87,15 @@ struct ipc_namespace {
 struct mnt_namespace {
 	struct ns_common ns;
 };
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 struct net {
 	struct ns_common ns;
+	struct hlist_head *dev_index_head;
 };
 struct time_namespace {
 	struct ns_common ns;
@@ -72,14 +103,37 @@ struct time_namespace {
 struct cgroup_namespace {
 	struct ns_common ns;
 };
+struct xarray {
+	void *xa_head;
+};
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+};
+struct idr {
+	struct xarray idr_rt;
+};
 struct pid_namespace {
 	struct ns_common ns;
+	struct task_struct *child_reaper;
+	struct idr idr;
+};
+struct uid_gid_extent {
+	__u32 first, lower_first, count;
+};
+struct uid_gid_map {
+	__u32 nr_extents;
+	struct uid_gid_extent extent[5];
+	struct uid_gid_extent *forward;
 };
 struct user_namespace {
+	struct uid_gid_map uid_map, gid_map;
 	struct ns_common ns;
 };
 
 struct nsproxy {
+	struct pid_namespace *pid_ns_for_children;
+	struct time_namespace *time_ns_for_children;
 	struct uts_namespace *uts_ns;
 	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
@@ -95,15 +149,10 @@ struct upid {
 
 struct pid {
 	unsigned int level;
+	struct hlist_head tasks[4];
 	struct upid numbers[1];
 };
 
-typedef struct {
-	__u32 val;
-} kuid_t;
-typedef struct {
-	__u32 val;
-} kgid_t;
 typedef struct {
 	int counter;
 } atomic_t;
@@ -113,38 +162,119 @@ typedef struct kernel_cap_struct {
 	__u32 cap[2];
 } kernel_cap_t;
 
+struct group_info {
+	int ngroups;
+};
+
 struct cred {
-	kuid_t uid, suid, euid;
-	kgid_t gid, sgid, egid;
-	kernel_cap_t cap_inheritable, cap_permitted, cap_effective;
+	kuid_t uid, suid, euid, fsuid;
+	kgid_t gid, sgid, egid, fsgid;
+	unsigned int securebits;
+	kernel_cap_t cap_inheritable, cap_permitted, cap_effective, cap_ambient;
 	struct user_namespace *user_ns;
+	struct group_info *group_info;
 };
 
 struct qstr {
 	const unsigned char *name;
 };
+struct file_system_type {
+	const char *name;
+};
+struct super_block {
+	__u32 s_dev;
+	struct file_system_type *s_type;
+	unsigned long s_magic;
+};
 struct inode {
+	void *i_private;
+	unsigned short i_mode;
+	kuid_t i_uid;
+	kgid_t i_gid;
 	unsigned int i_nlink;
+	unsigned long i_ino;
+	long long i_size;
+	struct super_block *i_sb;
+};
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
 };
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	struct super_block *d_sb;
 };
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+	int mnt_flags;
 };
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
+	const char *mnt_devname;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
 struct file {
+	void *private_data;
 	struct path f_path;
+	struct inode *f_inode;
+	unsigned int f_flags, f_mode;
+};
+/* 6.13 (08ef26ea9ab3): references are counted from 0, in a word with another name. */
+typedef struct {
+	long counter;
+} atomic_long_t;
+typedef struct {
+	atomic_long_t refcnt;
+} file_ref_t;
+struct file___counted {
+	atomic_long_t f_count;
+};
+struct file___referenced {
+	file_ref_t f_ref;
+};
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
+	void *anon_vma;
+};
+struct io_cqe {
+	int res;
+};
+struct filename {
+	const char *uptr; /* as the caller gave it */
+};
+struct open_flags {
+	int open_flag;
+};
+struct open_how {
+	__u64 flags;
+};
+/* io_uring/openclose.c; file_slot is a descriptor of the ring's own, plus one */
+struct io_open {
+	__u32 file_slot;
+	struct open_how how;
+};
+struct io_kiocb {
+	struct file *file;
+	__u8 opcode;
+	struct io_cqe cqe;
+};
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+	unsigned long *open_fds;
+};
+struct files_struct {
+	struct fdtable *fdt;
 };
 struct fs_struct {
 	struct path root, pwd;
@@ -155,7 +285,9 @@ struct mm_struct {
 };
 struct linux_binprm {
 	struct file *file;
-	int argc;
+	int argc, execfd;
+	unsigned int per_clear;
+	unsigned int execfd_creds : 1;
 };
 
 struct tty_driver {
@@ -174,6 +306,10 @@ struct signal_struct {
 	int group_exit_code;
 	struct pid *pids[4];
 	struct tty_struct *tty;
+};
+
+struct kernel_siginfo {
+	int si_code;
 };
 
 struct kernfs_node {
@@ -202,12 +338,18 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct thread_info {
+	__u32 status;
+};
 struct task_struct {
+	struct thread_info thread_info;
+	struct files_struct *files;
 	unsigned int flags;
 	int pid, tgid;
 	int exit_code;
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
 	__u64 start_boottime;
 	const struct cred *cred;
 	char comm[16];
@@ -220,6 +362,51 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+/* Registers of user mode, x86-64. */
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+struct module {
+	char name[56];
+	bool sig_ok;
+};
+
+struct bpf_prog_aux {
+	__u32 id;
+	const char *attach_func_name;
+	char name[16];
+};
+enum bpf_prog_type {
+	BPF_PROG_TYPE_CGROUP_SKB = 8,
+};
+enum bpf_attach_type {
+	BPF_PERF_EVENT = 41,
+};
+struct bpf_prog {
+	enum bpf_prog_type type;
+	enum bpf_attach_type expected_attach_type;
+	struct bpf_prog_aux *aux;
+};
+struct bpf_link {
+	__u32 id;
+	struct bpf_prog *prog;
+};
+struct perf_event_attr {
+	__u32 type;
+	__u64 config;
+};
+struct pmu {
+	const char *name;
+};
+struct perf_event {
+	struct pmu *pmu;
+	struct perf_event_attr attr;
+};
+struct io_ring_ctx {
+	unsigned int flags;
+};
+
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;
@@ -229,8 +416,74 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+struct in6_addr {
+};
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	unsigned short skc_family;
+	unsigned char skc_state;
+	int skc_bound_dev_if;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+	unsigned long skc_flags;
+};
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	__u8 sk_shutdown;
+	__u8 sk_kern_sock : 1;
+	__u16 sk_type, sk_protocol;
+	struct socket *sk_socket;
+};
+struct socket {
+	struct sock *sk;
+};
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+struct inet_sock {
+	struct sock sk;
+	__be32 inet_saddr;
+	__be16 inet_sport;
+};
+struct tcp_sock {
+	__u64 bytes_received, bytes_sent, bytes_retrans;
+};
+/* Its own counts are there since 6.4. */
+struct mptcp_sock {
+	__u64 bytes_received, bytes_sent, bytes_retrans;
+	struct sock *first;
+};
+/* Its name follows it. */
+struct unix_address {
+	int len;
+};
+struct unix_sock {
+	struct unix_address *addr;
+	struct path path;
+	struct sock *peer;
+};
+struct net_device {
+	char name[16];
+	int ifindex;
+	struct hlist_node index_hlist;
+};
+struct sk_buff {
+	unsigned char *head;
+	__u16 transport_header, network_header;
+};
+struct msghdr {
+	void *msg_name;
+};
+
 #pragma clang attribute pop
 
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 #define SIGNAL_GROUP_EXIT 0x00000004
 

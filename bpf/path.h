@@ -12,9 +12,11 @@
 
 #define PATH_NAMES                                                                                                     \
 	64 /* levels of one path, a power of two; deeper ones lose the part nearest the root, and are marked */
-#define PATH_BYTES 4096	 /* PATH_MAX */
-#define NAME_BYTES 256	 /* NAME_MAX and the NUL */
+#define PATH_BYTES 4096 /* PATH_MAX */
+#define NAME_BYTES 256	/* NAME_MAX and the NUL */
+#ifndef TEXT_BYTES
 #define TEXT_BYTES 28928 /* strings of one sample: three paths and 16 KiB; a per-CPU value holds 32 KiB at most */
+#endif
 #define STRUCT_BYTES 512 /* the largest struct in front of them */
 
 /* A sample under construction: its struct ends where `bytes` begins, so that both go out as one piece. */
@@ -24,6 +26,7 @@ struct text {
 	__u32 used;
 	__u32 cut;
 	__u32 pad;
+	struct text_prefix sought;
 	char front[STRUCT_BYTES];
 	char bytes[TEXT_BYTES];
 };
@@ -101,15 +104,6 @@ static __noinline void note_path(struct text *text, struct path *path, struct pa
 	text->cut = 1;
 }
 
-static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
-{
-	struct kernfs_node___rcu *renamed = (void *)node;
-
-	if (bpf_core_field_exists(renamed->__parent))
-		return BPF_CORE_READ(renamed, __parent);
-	return BPF_CORE_READ(node, parent);
-}
-
 /* Note the names of a cgroup up to the root of its hierarchy, whose own name is empty. */
 static __noinline void note_cgroup(struct text *text, struct task_struct *task)
 {
@@ -151,6 +145,41 @@ static __always_inline __u32 write_cgroup(struct text *text, struct task_struct 
 
 	*cut = text->cut == 2 ? 2 : walked_cut;
 	return length;
+}
+
+/*
+ * Whether the rules on paths, or on programs, leave out the last string of the text, which begins at `start`: the
+ * longest rule that it begins with decides. A rule for one file alone has the NUL in it.
+ */
+static __noinline bool is_text_left_out(struct text *text, __u32 start, bool binary)
+{
+	const volatile struct rules *filter = binary ? &binary_filter : &path_filter;
+	__u32 end = text->used;
+
+	if (start > TEXT_BYTES - PREFIX_BYTES || end >= TEXT_BYTES)
+		return false;
+	text->bytes[end] = 0; /* what an earlier path left behind it is no part of it */
+	text->sought.bits = PREFIX_BYTES * 8;
+	bpf_probe_read_kernel(text->sought.text, PREFIX_BYTES, &text->bytes[start]);
+	__u8 *verdict = binary ? bpf_map_lookup_elem(&binary_rules, &text->sought)
+			       : bpf_map_lookup_elem(&path_rules, &text->sought);
+
+	return is_left_out(filter, verdict);
+}
+
+static __always_inline bool is_path_left_out(struct text *text, __u32 start)
+{
+	return path_filter.some && is_text_left_out(text, start, false);
+}
+
+/* Remember what the rules say of the program whose path is the text's only string so far. */
+static __always_inline void judge_image(struct header *header, struct text *text)
+{
+	struct image_key key = image_key_of(header);
+	__u8 verdict = left_out;
+
+	if (binary_filter.some && is_text_left_out(text, 0, true))
+		bpf_map_update_elem(&image_rules, &key, &verdict, 0);
 }
 
 #endif

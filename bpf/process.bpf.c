@@ -5,10 +5,9 @@
  * tp_btf programs on the scheduler's tracepoints: they cannot be missed by a busy system call table, cost no trampoline
  * and exist on every kernel with BTF.
  */
+#include "argv.h"
 #include "image.h"
-
-#define ARGS_BYTES 16384 /* of argv that one sample carries */
-#define ARGS_CHUNK 4096	 /* read at a time, so that one absent page loses no more than its chunk */
+#include "marks.h"
 
 SAMPLE(process_exec)
 {
@@ -24,7 +23,8 @@ SAMPLE(process_exec)
 	cut_t binary_cut;
 	cut_t cwd_cut;
 	cut_t cgroup_cut;
-	__u8 pad;
+	struct marks marks;
+	__u8 pad[4];
 };
 
 /* The cloner is who called clone; with CLONE_PARENT, as container runtimes do it, the parent is another. */
@@ -55,31 +55,6 @@ struct {
 	__type(value, struct text);
 } exec_text SEC(".maps");
 
-/* argv as the kernel laid it out for the new program, which has not run yet: nobody can have changed it. */
-static __noinline __u32 write_args(struct text *text, __u64 from, __u64 length)
-{
-	__u32 start = text->used;
-
-	for (int i = 0; i < ARGS_BYTES / ARGS_CHUNK; i++) {
-		__u64 at = text->used, done = i * ARGS_CHUNK;
-
-		if (done >= length)
-			break;
-		__u64 bytes = length - done;
-
-		if (bytes > ARGS_CHUNK)
-			bytes = ARGS_CHUNK;
-		/* The verifier of 6.1 wants the bound on the very register that is the size. */
-		barrier_var(bytes);
-		if (bytes > ARGS_CHUNK || at > TEXT_BYTES - ARGS_CHUNK)
-			break;
-		if (bpf_probe_read_user(&text->bytes[at], bytes, (void *)(from + done)))
-			break;
-		text->used = at + bytes;
-	}
-	return text->used - start;
-}
-
 static __always_inline void fill_exec(struct text *text, struct process_exec *event, struct task_struct *task,
 				      struct linux_binprm *bprm)
 {
@@ -91,10 +66,15 @@ static __always_inline void fill_exec(struct text *text, struct process_exec *ev
 	event->args_count = BPF_CORE_READ(bprm, argc);
 	event->args_length = BPF_CORE_READ(task, mm, arg_end) - from;
 	event->binary = write_path(text, &file->f_path, task, &event->binary_cut);
-	event->cwd = write_path(text, &fs->pwd, task, &event->cwd_cut);
+	judge_image(&event->header, text);
+	event->cwd = 0;
+	event->cwd_cut = 0;
+	if (gather_cwd)
+		event->cwd = write_path(text, &fs->pwd, task, &event->cwd_cut);
 	event->cgroup_path = write_cgroup(text, task, &event->cgroup_cut);
-	event->args = write_args(text, from, event->args_length);
-	event->pad = 0;
+	event->args = gather_args ? write_args(text, from, event->args_length) : 0;
+	fill_marks(&event->marks, bprm, task);
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -136,6 +116,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	event.cloner = BPF_CORE_READ(parent, tgid);
 	event.cloner_start_time = BPF_CORE_READ(parent, group_leader, start_boottime);
 	event.cloner_exec_id = BPF_CORE_READ(parent, group_leader, self_exec_id);
+	judge_fork(&event.header, parent);
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
 	return 0;
 }

@@ -6,6 +6,8 @@
  * Each record is its length (8 bytes), the struct, its strings. Arguments are the user's memory, which an iterator
  * cannot read on every kernel; user space takes them from /proc.
  */
+#include "burst.h" /* for their maps: the iterator makes all that the programs share */
+#include "destination.h"
 #include "image.h"
 
 SAMPLE(process_snapshot)
@@ -41,6 +43,7 @@ static __always_inline void fill_place(struct text *text, struct process_snapsho
 	/* A kernel thread has no program, a zombie has no directory any more. */
 	if (file && fs)
 		event->binary = write_path(text, &file->f_path, task, &event->binary_cut);
+	judge_image(&event->header, text);
 	event->cwd = 0;
 	event->cwd_cut = 0;
 	if (fs)
@@ -56,6 +59,8 @@ int on_task(struct bpf_iter__task *ctx)
 	__u32 key = 0;
 	struct text *text = bpf_map_lookup_elem(&snapshot_text, &key);
 
+	if (task && !(task->flags & PF_KTHREAD) && are_rights_wanted())
+		learn_rights(task);
 	if (!text || !task || task->pid != task->tgid)
 		return 0;
 	struct process_snapshot *event = STRUCT_OF(text, process_snapshot);

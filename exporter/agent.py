@@ -25,6 +25,7 @@ from exporter.errors import KernelError
 from exporter.keeping import InMemory, Keeping, Positions
 from exporter.model import Event, Kind, RawSample, Span
 from exporter.shape import redact
+from exporter.shape.select import observed
 from exporter.source.decode import Decoder, Decoders, arguments
 from exporter.source.programs import Kernel, Seen
 from exporter.source.recording import Recording
@@ -62,6 +63,7 @@ class Pipeline:
             redact.compile(config.redaction, where=f"{where}: redaction"),
             config.process,
             ledger,
+            _linger(config, where),
         )
         signer = signer_of(config, where=where)
         self._channels: list[Channel] = []
@@ -207,17 +209,20 @@ class Pipeline:
         return events
 
     def _enrich(self, events: Sequence[Event]) -> tuple[list[Event], list[Span]]:
-        told, spans, fault = list[Event](), list[Span](), None
+        told, spans, fault, faults = list[Event](), list[Span](), None, 0
         for event in events:
             try:
                 span = self.table.apply(event)
             except Exception as error:
-                fault = error
+                fault, faults = error, faults + 1
+                continue
+            if event.untold:
+                self.ledger.drop(ALL_SINKS, "enrich", event.untold, 1, intentional=True)
                 continue
             told.append(event)
             if span:
                 spans.append(span)
-        self._drop("enrich", "internal error", len(events) - len(told), fault)
+        self._drop("enrich", "internal error", faults, fault)
         return told, spans
 
     def _drop(self, stage: str, reason: str, count: int, fault: Exception | None) -> None:
@@ -227,6 +232,14 @@ class Pipeline:
             # What comes from the data says what it is; the rest is a fault of ours.
             traceback = None if isinstance(fault, (KernelError, struct.error, ValueError)) else fault
             log.warning("%d events dropped, %s: %s", count, reason, fault, exc_info=traceback)
+
+
+def _linger(config: Config, where: str) -> int:
+    """How long after its end an event of a process can come, ns: a window, the wait for its end, and a second."""
+    aggregate = config.observe.aggregate
+    kinds = observed(config.observe.types, probes.KINDS, probes.LIFE, where=f"{where}: observe.types")
+    collected = any(kind.name in aggregate.types for kind in kinds)
+    return (2 * aggregate.milliseconds + 1000) * 10**6 if collected else 0
 
 
 def signer_of(config: Config, *, where: str) -> Signer | None:

@@ -6,7 +6,7 @@ The agent hands every channel the same events; what one sink leaves out or canno
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -211,6 +211,28 @@ def check_sink(settings: config.Sink, kinds: Sequence[Kind], *, where: str) -> N
     fields.compile(settings.fields, kinds, where=f"{where}.fields")
     with _placed(where):
         check_transport(settings, environ=os.environ, version=__version__)
+
+
+def check_awaited(
+    sinks: Mapping[str, config.Sink], kinds: Sequence[Kind], looked_at: Sequence[Kind], *, where: str
+) -> None:
+    """Raise ConfigError for a sink that asks for event types of which none is `looked_at`."""
+    for name, sink in sinks.items():
+        select.awaited(sink.events, kinds, looked_at, where=f"{where}: sinks.{name}.events")
+
+
+def is_kept(sinks: Mapping[str, config.Sink], kinds: Sequence[Kind], names: Collection[str], *, where: str) -> bool:
+    """Whether any sink has a record, a line or a span that can carry one of these attributes of a process.
+
+    Raises ConfigError as `open_channel` does.
+    """
+    for name, sink in sinks.items():
+        wanted = select.compile(sink.events, kinds, where=f"{where}: sinks.{name}.events", none=_spans(sink))
+        keep = fields.compile(sink.fields, kinds, where=f"{where}: sinks.{name}.fields")
+        asked = wanted | ({fields.SPAN} if _spans(sink) else set())
+        if any(keep[event](attribute) for event in asked for attribute in names):
+            return True
+    return False
 
 
 def check_sinks(sinks: Mapping[str, config.Sink], *, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `podwitness run | check | record | replay`.
+"""The command line: `podwitness run | check | record | replay | probes`.
 
 Errors of ours are printed as one line on stderr, exit code 1 (2 for wrong usage, as click has it). On SIGINT,
 SIGTERM and SIGHUP the agent drains and sends what it has, then says in one line what became of the events.
@@ -22,21 +22,24 @@ from typing import ParamSpec
 
 import click
 
-from exporter import __version__, commands, config, probes
+from exporter import __version__, commands, config
 from exporter.agent import signer_of
 from exporter.channel import check_sink, check_sinks
 from exporter.errors import PodwitnessError
 from exporter.keeping import check_keeping
+from exporter.probes import TOLD
 from exporter.shape import redact
 from exporter.telemetry import Ledger, log_to_stderr
 
 P = ParamSpec("P")
 
+DEFAULT = Path("/etc/podwitness/config.yaml")
+
 CONFIG = click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path, readable=False),
-    default=Path("/etc/podwitness/config.yaml"),
+    default=DEFAULT,
     show_default=True,
     help="The settings file.",
 )
@@ -78,9 +81,16 @@ class UnusableError(click.ClickException):
 
 @click.group()
 @click.version_option(__version__)
-def main() -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What of the own log goes to stderr; `debug` has all that the kernel says of a probe it refuses.",
+)
+def main(log_level: str) -> None:
     """Tell what every process in every pod on this node does, to OpenTelemetry and Fluentd."""
-    log_to_stderr()
+    log_to_stderr(log_level.upper())
 
 
 @main.command()
@@ -103,7 +113,8 @@ def check(path: Path) -> None:
     redact.compile(settings.redaction, where=f"{path}: redaction")
     signer_of(settings, where=str(path))
     for name, sink in settings.sinks.items():
-        check_sink(sink, probes.TOLD, where=f"{path}: sinks.{name}")
+        check_sink(sink, TOLD, where=f"{path}: sinks.{name}")
+    commands.check_observed(settings, where=str(path))
     click.echo(f"{path}: ok, sinks: {', '.join(settings.sinks)}")
 
 
@@ -129,6 +140,39 @@ def record(path: Path, duration: float | None, output: Path) -> None:
 def replay(path: Path, recording: Path) -> None:
     """Send a recording through the whole pipeline; needs no root."""
     _summarize(commands.replay(_settings(path), recording, _stop_on_signal(), where=str(path)))
+
+
+@main.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, readable=False),
+    help=f"The settings file.  [default: {DEFAULT}, where there is one]",
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=finite,
+    help="Count events and run times for this many seconds; a run costs 20 ns more for so long.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event type.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell also which better hooks this kernel cannot do, and why.")
+@told
+def probes(path: Path | None, duration: float | None, *, as_json: bool, verbose: bool) -> None:
+    """List every event type: whether it is seen here, by which hook, or why not.
+
+    Where an agent runs with these settings the answer is the agent's; else probes are attached for a moment.
+    """
+    from exporter.commands import probes_text
+
+    known = path or (DEFAULT if DEFAULT.exists() else None)
+    where = str(known or "default settings")
+    settings = config.load(known) if known else config.parse("sinks: {}", where=where)
+    stop = _stop_on_signal() if duration else threading.Event()  # without one it ends by itself
+    report = commands.probes(settings, stop, where=where, duration=duration)
+    for line in probes_text.context(report, where):
+        click.echo(f"podwitness: {line}", err=True)
+    click.echo(probes_text.to_json(report) if as_json else probes_text.to_text(report, verbose=verbose), nl=False)
 
 
 @main.command()

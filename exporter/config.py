@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from exporter import urls
+from exporter.config_observe import Aggregate, Observe
 from exporter.config_sinks import (
     Batch,
     FieldFilter,
@@ -32,12 +33,14 @@ from exporter.errors import ConfigError
 from exporter.explain import convert
 
 __all__ = [
+    "Aggregate",
     "Batch",
     "Config",
     "FieldFilter",
     "File",
     "FluentForward",
     "Globs",
+    "Observe",
     "Otlp",
     "OtlpGrpc",
     "OtlpHttp",
@@ -71,6 +74,8 @@ class Kernel(Closed, frozen=True):
     proc_root: Text = "/proc"
     """The host's /proc, for the arguments of processes that were there before the agent."""
 
+    strict: bool = False
+    """Refuse to start where a type of event that was asked for cannot be seen; else the agent says so and goes on."""
     persist: bool = False
     """Keep probes and rings in the kernel (pinned in bpffs) when the agent ends: the next one misses nothing.
     They stop by themselves after 10 minutes without a reader; `podwitness unload` removes them."""
@@ -201,6 +206,7 @@ class Config(Closed, frozen=True):
     sinks: dict[str, Sink]
     """Where events go, each under a name of yours."""
     kernel: Kernel = Kernel()
+    observe: Observe = Observe()
     kubernetes: Kubernetes = Kubernetes()
     process: Process = Process()
     redaction: Redaction = Redaction()
@@ -213,7 +219,11 @@ class Config(Closed, frozen=True):
     """None: nobody can ask."""
 
     def __post_init__(self) -> None:
-        """Refuse rings that leave the agent no memory: it would do less from the first second on, for ever."""
+        """Refuse numbers that go nowhere, and rings that leave the agent no memory: it would do less for ever."""
+        if self.observe.network.metrics and self.telemetry.metrics_endpoint is None:
+            raise ValueError(
+                "observe.network.metrics needs telemetry.metrics_endpoint: the base URL of an OTLP/HTTP receiver"
+            )
         rings = self.kernel.lifecycle_ring_bytes + self.kernel.activity_ring_bytes
         if rings + _AGENT_BYTES > 0.8 * self.memory.limit_bytes:
             least = (rings + _AGENT_BYTES) * 5 // 4

@@ -57,6 +57,28 @@ class Field(msgspec.Struct, frozen=True):
     to: Literal["event", "process", "table"] = "event"
 
 
+class Hook(msgspec.Struct, frozen=True):
+    """One way to see a kind of event, for kernels that have it.
+
+    `programs` are attached where their sections say; all of them must run. `handler` is not attached: `on_call` calls
+    it at the end of each of the system calls `calls` (names as in x86-64's table). `also` are further handlers, each
+    with its calls. `cost` and `caveats` are for people.
+    """
+
+    programs: tuple[str, ...] = ()
+    handler: str = ""
+    calls: tuple[str, ...] = ()
+    cost: str = ""
+    caveats: str = ""
+    also: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def handled(self) -> dict[str, str]:
+        """The handler of each call."""
+        handlers = ((self.handler, self.calls), *self.also)
+        return {call: handler for handler, calls in handlers for call in calls}
+
+
 class Kind(msgspec.Struct, frozen=True, eq=False):
     """A kind of event: what the kernel sends and what a record of it carries.
 
@@ -65,6 +87,7 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     does). `carries` are the attributes of the process image that go on each record, `derived` those that enrich
     computes, `once` says that an image has one such record, so that nothing is kept for a second, `body` the logfmt
     keys of the display line. Of ring `activity` the least `importance` is left out first when memory is short.
+    `hooks` are the ways to see it, the best one first; `by_default` is down where it is seen only if asked for.
     """
 
     name: str
@@ -74,6 +97,8 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     carries: tuple[str, ...] = ()
     severity: int = 9
     importance: int = 0
+    hooks: tuple[Hook, ...] = ()
+    by_default: bool = True
     once: bool = False
     unused: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
@@ -142,7 +167,8 @@ class Event(msgspec.Struct, eq=False):
     """One thing that happened. Decode fills what the kernel said, enrich who did it.
 
     `values` are aligned with `kind.own` (None: not known). `facts` hold what the process table takes.
-    `time` and `observed` are Unix ns: when it happened, when the agent read it.
+    `time` and `observed` are Unix ns: when it happened, when the agent read it. `untold` says why it goes no further,
+    where enrich finds that it is not what its kind says.
     """
 
     kind: Kind
@@ -158,6 +184,7 @@ class Event(msgspec.Struct, eq=False):
     observed: int = 0
     process: Process = msgspec.UNSET  # type: ignore[assignment]  # set by enrich before anyone reads it
     resource: Resource = msgspec.UNSET  # type: ignore[assignment]
+    untold: str = ""
 
     def attributes(self) -> Attributes:
         """All attributes of the record, process image first; for readers that are not on the hot path."""

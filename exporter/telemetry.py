@@ -55,6 +55,7 @@ class Ledger:
         self.dropped: Counter[Drop] = Counter()
         self.closed: set[str] = set()  # sinks whose reader has gone for good
         self.kept: Counter[str] = Counter()  # by sink: in the spool at the end, for the next start
+        self.probes: dict[str, str] = {}  # by event type that is looked at: its hook, empty where it cannot be seen
         self.noted: Counter[str] = Counter()  # anything else worth a count: retries, warnings, missing metadata
 
     def see(self, kinds: Iterable[str]) -> None:
@@ -181,12 +182,12 @@ class _Lines(logging.Formatter):
         return f"podwitness: {level}{record.name}: {text}"
 
 
-def log_to_stderr() -> None:
-    """Our log lines on stderr; of libraries, which log each retry of their own, the errors only."""
+def log_to_stderr(level: str = "INFO") -> None:
+    """Our log lines from `level` on, on stderr; of libraries, which log each retry of their own, the errors only."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
-    log.setLevel(logging.INFO)
+    log.setLevel(level)
 
 
 def log_to_fluentd(host: str, port: int) -> Callable[[], None]:
@@ -236,7 +237,7 @@ def export_metrics(ledger: Ledger, *, endpoint: str, interval: float, resource: 
 
 
 def _instrument(provider: "MeterProvider", ledger: Ledger) -> None:
-    """One observable counter for each column of the ledger."""
+    """One observable counter for each column of the ledger, and a gauge: 1 or 0 for each event type looked at."""
     from opentelemetry.metrics import CallbackOptions, Observation
 
     meter = provider.get_meter("podwitness")
@@ -262,3 +263,8 @@ def _instrument(provider: "MeterProvider", ledger: Ledger) -> None:
     )
     for name, column in columns:
         meter.create_observable_counter(name, callbacks=[reader(column)], unit="{record}")
+
+    def attached() -> list[tuple[int, dict[str, str | bool]]]:
+        return [(int(bool(hook)), {"event.type": kind, "hook": hook}) for kind, hook in list(ledger.probes.items())]
+
+    meter.create_observable_gauge("podwitness.probe.attached", callbacks=[reader(attached)], unit="1")

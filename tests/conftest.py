@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.absent import absent
 from tests.peers import builds
 from tests.peers.collector import Collector
 from tests.peers.fluent_server import FluentServer, Start
@@ -100,14 +101,7 @@ def _peer(build: Callable[[], Path]) -> Path:
         return build()
     except builds.PeerUnavailableError as error:
         reason = str(error)
-    return _absent("PEERS", reason)
-
-
-def _absent(what: str, reason: str) -> NoReturn:
-    """Skip the test at hand, or fail it where CI promised that `what` is there."""
-    if os.environ.get(f"REQUIRE_{what}") == "1":
-        pytest.fail(f"REQUIRE_{what}=1, but {reason}", pytrace=False)
-    pytest.skip(reason)
+    return absent("PEERS", reason)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -115,9 +109,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("kernel") is None:
         return
     if os.geteuid() != 0:
-        _absent("KERNEL", "loading BPF programs needs root")
+        absent("KERNEL", "loading BPF programs needs root")
     if not Path("/sys/kernel/btf/vmlinux").exists():
-        _absent("KERNEL", "this kernel has no BTF at /sys/kernel/btf/vmlinux")
+        absent("KERNEL", "this kernel has no BTF at /sys/kernel/btf/vmlinux")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -93,8 +93,12 @@ BAD = {
         "sinks.a.path: the environment has no PODWITNESS_UNSET",
     ),
     "events that match nothing": (
-        "sinks: {a: {type: file, events: {include: [file.*]}}}",
+        "sinks: {a: {type: file, events: {include: [files.*]}}}",
         "sinks.a.events",
+    ),
+    "events that nobody looks at": (
+        "sinks: {a: {type: file, events: {include: [process.exec, file.open]}}}",
+        "sinks.a.events.include[1]: file.open is not looked at (add file.open to observe.types.include)",
     ),
     "fields that match nothing": (
         "sinks: {a: {type: file, fields: [{exclude: [proces.*]}]}}",

@@ -249,3 +249,22 @@ def test_a_reading_without_samples_sends_what_has_waited_long_enough(tmp_path: P
 
         wait_for(sent, "the batch is sent without news")
         assert not it.pending
+
+
+def test_an_escape_that_is_none_is_told_to_nobody_and_counted_as_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = types_of("namespace")
+    monkeypatch.setattr(Source, "types", {**Source.types, "namespace": types})
+    said = {"header.kind": types.enumerator("namespace_escape_kind"), "header.pid": 10, "change.types": 0x4000000}
+    sample = bytearray(types.size("namespace_escape"))
+    for member in types.members("namespace_escape"):
+        if member.name in said:
+            sample[member.offset : member.offset + member.size] = said[member.name].to_bytes(member.size, "little")
+    ledger = Ledger()
+    with pipeline({"out": file(tmp_path)}, ledger) as opened:
+        opened.process(samples(bytes(sample), *life(1)), OFFSET, OFFSET)
+    assert ledger.dropped[Drop(ALL_SINKS, "enrich", "no escape", True)] == 1
+    told = [record["eventName"] for record in records(tmp_path / "events.jsonl")]
+    assert told == [f"podwitness.process.{name}" for name in ("fork", "exec", "exit")]
+    assert ledger.seen["namespace.escape"] == 1

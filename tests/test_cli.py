@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,12 @@ def watching(folder: Path, settings: object) -> Iterator[subprocess.Popen[bytes]
     """`podwitness run`, from when it watches; its stderr goes to the file `stderr`."""
     path, log = written(folder, settings), folder / "stderr"
     with log.open("w") as stderr:
-        running = subprocess.Popen([PODWITNESS, "run", "--config", str(path)], stdout=subprocess.PIPE, stderr=stderr)
+        running = subprocess.Popen(
+            [PODWITNESS, "run", "--config", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # whoever runs the tests may ignore it
+        )
         try:
             wait_for(lambda: running.poll() is not None or "watching" in log.read_text(), "it watches")
             yield running

@@ -163,6 +163,20 @@ def test_the_ledger_arrives_as_otlp_metrics_with_the_reasons_of_drops() -> None:
     }
 
 
+def test_what_is_looked_at_is_a_gauge_that_says_whether_it_can_be_seen() -> None:
+    ledger = Ledger()
+    ledger.probes.update({"process.exec": "tp_btf/sched_process_exec", "file.open": ""})
+    with HttpReceiver() as receiver:
+        export_metrics(ledger, endpoint=receiver.url, interval=HOUR, resource={})()
+        (request,) = receiver.requests
+    (resource_metrics,) = ExportMetricsServiceRequest.FromString(request.body).resource_metrics
+    (metric,) = resource_metrics.scope_metrics[0].metrics
+    assert metric.name == "podwitness.probe.attached"
+    told = {attributes(point.attributes)["event.type"]: point for point in metric.gauge.data_points}
+    assert {kind: point.as_int for kind, point in told.items()} == {"process.exec": 1, "file.open": 0}
+    assert attributes(told["process.exec"].attributes)["hook"] == "tp_btf/sched_process_exec"
+
+
 def test_metrics_come_once_an_interval_with_the_numbers_of_that_moment() -> None:
     ledger = a_ledger()
     with HttpReceiver() as receiver:

@@ -1,10 +1,11 @@
-"""What the agent does once a second besides reading: its own account, its lease, its health and its memory.
+"""What the agent does once a second besides reading: its account, its lease, its health, its memory.
 
 `run` calls `look` each time its loop comes round; it costs nothing until a second has passed.
 """
 
 import gc
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from exporter.pressure import Pressure, Step, dispensable, ladder
 from exporter.resident import ceiling, cgroup_limit, give_back, resident
 from exporter.source.programs import Kernel
 from exporter.telemetry import ALL_SINKS, log
+from exporter.traffic import Traffic
 from exporter.vitals import Vitals
 
 _SECOND = 1.0
@@ -29,8 +31,18 @@ _SHORT = 256
 class Duties:
     """The duties of one run of the agent."""
 
-    def __init__(self, config: Config, kernel: Kernel, pipeline: Pipeline, vitals: Vitals, notifier: Notifier) -> None:
-        self._kernel, self._pipeline = kernel, pipeline
+    def __init__(
+        self,
+        config: Config,
+        kernel: Kernel,
+        pipeline: Pipeline,
+        vitals: Vitals,
+        notifier: Notifier,
+        show: Callable[[], None] = lambda: None,
+        traffic: Traffic | None = None,
+    ) -> None:
+        """`show` puts the agent's status where others can look at it; `traffic` is sent where somebody asked."""
+        self._kernel, self._pipeline, self._show, self._traffic = kernel, pipeline, show, traffic
         self._vitals, self._notifier = vitals, notifier
         self._sinks = tuple(config.sinks.values())
         self._pins = Path(config.kernel.pin_path) / "word" if config.kernel.persist else None
@@ -61,6 +73,9 @@ class Duties:
         self._count_losses()
         self._tell_trouble()
         self._look_for_pins()
+        if self._traffic:
+            self._traffic.look(at, last=now)
+        self._show()
 
     def stop(self) -> None:
         """The loop has ended as it should; what is left is read and sent."""

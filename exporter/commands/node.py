@@ -3,16 +3,19 @@
 from pathlib import Path
 
 from exporter import probes
+from exporter.channel import check_awaited, is_kept
 from exporter.config import Config
 from exporter.enrich.cgroups import Hierarchy, Tree, choose, parse
 from exporter.enrich.host import host_attributes
 from exporter.enrich.kubernetes import PodWatch
 from exporter.enrich.pods import PodIndex
 from exporter.enrich.resources import Resources
-from exporter.source.programs import Cgroups, Kernel
+from exporter.model import Kind
+from exporter.shape.select import observed
+from exporter.source.objects import GATHERED
+from exporter.source.programs import Asked, Cgroups, Kernel
 from exporter.telemetry import Ledger, log
 
-PROGRAMS = tuple(dict.fromkeys(kind.program for kind in probes.KINDS))
 _SYNC_SECONDS = 1.0  # the first events wait this long for the pods, in the rings
 
 
@@ -49,10 +52,44 @@ def hierarchy(config: Config) -> Hierarchy:
     return choose(config.kernel.hierarchy, Path(config.kernel.cgroup_root))
 
 
-def open_kernel(config: Config, tree: Hierarchy, keep: Path | None = None) -> Kernel:
-    """The probes, attached; pinned ones only with a directory to `keep` their objects in.
+def looked_at(config: Config, *, where: str = "settings") -> tuple[Kind, ...]:
+    """The kinds of event that the settings ask for. Raises ConfigError where these name some that there are not."""
+    return observed(config.observe.types, probes.KINDS, probes.LIFE, where=f"{where}: observe.types")
 
-    Raises KernelError where they cannot be.
+
+def check_observed(config: Config, *, where: str) -> None:
+    """Raises ConfigError for a sink that would wait for ever for what is not looked at."""
+    check_awaited(config.sinks, probes.TOLD, looked_at(config, where=where), where=where)
+
+
+def open_kernel(config: Config, tree: Hierarchy, keep: Path | None = None, *, where: str = "settings") -> Kernel:
+    """The probes, attached; pinned ones only with a directory to `keep` their objects in. `where` names the settings.
+
+    What cannot be seen here is said in one line each. Raises KernelError where nothing can be, ConfigError where the
+    settings name event types that there are not.
     """
-    cgroups = Cgroups(tree.name, lambda path: parse(path) is not None)
-    return Kernel.open(config.kernel, cgroups, PROGRAMS, keep=keep)
+    kernel = attach(config, tree, keep, where=where)
+    for probe in kernel.probes:
+        if not probe.hook:
+            log.warning(
+                "%s cannot be seen here: %s; `observe.types.exclude: [%s]` leaves it out",
+                probe.type,
+                probe.reason,
+                probe.type,
+            )
+    return kernel
+
+
+def attach(config: Config, tree: Hierarchy, keep: Path | None = None, *, where: str = "settings") -> Kernel:
+    """As `open_kernel`, without a word about what cannot be seen."""
+    kinds = looked_at(config, where=where)
+    cgroups = Cgroups(tree.name, lambda path: parse(path) is not None, tree.mount)
+    asked = Asked(kinds, config.observe, _ungathered(config, where) if keep else frozenset())
+    return Kernel.open(config.kernel, cgroups, asked, keep=keep)
+
+
+def _ungathered(config: Config, where: str) -> frozenset[str]:
+    """What the probes need not gather, because no sink keeps what is made of it; a recorder keeps all."""
+    return frozenset(
+        name for name, attributes in GATHERED.items() if not is_kept(config.sinks, probes.TOLD, attributes, where=where)
+    )

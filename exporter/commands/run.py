@@ -17,15 +17,18 @@ import msgspec
 from exporter import __version__
 from exporter.agent import Pipeline, signer_of
 from exporter.commands.duties import Duties
-from exporter.commands.node import Node, hierarchy, open_kernel
+from exporter.commands.node import Node, check_observed, hierarchy, open_kernel
 from exporter.config import Config
 from exporter.enrich.host import node_name
 from exporter.health import serve
 from exporter.keeping import Keeping, check_keeping, open_keeping
-from exporter.model import Loss
+from exporter.metrics import Sender
+from exporter.model import Event, Loss
 from exporter.notify import Notifier
 from exporter.source.programs import Kernel
+from exporter.status import Shown
 from exporter.telemetry import ALL_SINKS, Ledger, export_metrics, log, log_to_fluentd
+from exporter.traffic import Traffic
 from exporter.vitals import Vitals
 
 _BOOT, _TIME, _LOSSES, _RINGS, _ENDED = "boot", "time", "losses", "rings", "ended"  # what the spool keeps of a run
@@ -50,16 +53,21 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
             stack.callback(serve(config.health, vitals, where=where))
         signer_of(config, where=where)  # before the spool is opened: a wrong key must not cost what is in it
         check_keeping(config.spool, where=where)
+        check_observed(config, where=where)
         tree = hierarchy(config)
         node = Node(config, ledger, tree)
         stack.callback(node.close)
         ring_bytes = min(config.kernel.lifecycle_ring_bytes, config.kernel.activity_ring_bytes)
         keeping = open_keeping(config.spool, ledger, where=where, ring_bytes=ring_bytes)
         stack.callback(keeping.close)
-        kernel = open_kernel(config, tree, Path(config.spool.path) / "objects")
+        kernel = open_kernel(config, tree, Path(config.spool.path) / "objects", where=where)
         stack.callback(kernel.close)
+        ledger.probes.update({probe.type: probe.hook for probe in kernel.probes})
         if config.telemetry.metrics_endpoint:
             stack.callback(_metrics(config, ledger))  # ends after the sinks: the last numbers are the whole account
+        sender = _sender(config, ledger)
+        if sender:
+            stack.callback(sender.close)
         pipeline = Pipeline(config, kernel, node.resources, ledger, where=where, keeping=keeping)
         stack.callback(pipeline.close)
         keeping.on_unsaved(partial(setattr, kernel, "unsaved", True))
@@ -67,7 +75,10 @@ def run(config: Config, stop: threading.Event, *, where: str, duration: float | 
         node.start()
         vitals.require({name: partial(pipeline.working, name) for name, sink in config.sinks.items() if sink.required})
         vitals.attach()
-        duties = Duties(config, kernel, pipeline, vitals, notifier)
+        status = Shown(where, kernel.probes, kernel.program_ids(), ledger)
+        stack.callback(status.close)
+        traffic = Traffic(kernel, pipeline.table, node.resources, sender, ledger) if sender else None
+        duties = Duties(config, kernel, pipeline, vitals, notifier, status.show, traffic)
         _Run(kernel, pipeline, duties).follow(stop, duration)
     return ledger
 
@@ -123,7 +134,7 @@ class _Run:
         written = kernel.written()
         alive = pipeline.seed(seen, kernel.offset(), time.time_ns())
         log.info("watching %d processes and what they start; sinks: %s", len(seen), ", ".join(pipeline.sinks))
-        pipeline.tell([pipeline.own.started(__version__, resumed=kernel.resumed)])
+        pipeline.tell([pipeline.own.started(__version__, resumed=kernel.resumed), *self._seen()])
         behind = True
         while not (stop.is_set() or pipeline.ledger.deserted) and (end is None or time.monotonic() < end):
             self._turn()
@@ -131,6 +142,14 @@ class _Run:
                 behind = False
                 pipeline.table.settle(alive if kernel.sees_host else None)
         self._finish()
+
+    def _seen(self) -> list[Event]:
+        """What can be seen here, and what cannot be."""
+        own = self._pipeline.own
+        return [
+            own.seen(probe.type, probe.hook) if probe.hook else own.unseen(probe.type, probe.reason)
+            for probe in self._kernel.probes
+        ]
 
     def _turn(self) -> None:
         """One reading. Most find nothing on a quiet node, and must cost nothing."""
@@ -186,3 +205,10 @@ def _metrics(config: Config, ledger: Ledger) -> Callable[[], None]:
         interval=settings.metrics_interval_seconds,
         resource=attributes,
     )
+
+
+def _sender(config: Config, ledger: Ledger) -> Sender | None:
+    """For the numbers of connections, where somebody asked for them."""
+    if not config.observe.network.metrics or not config.telemetry.metrics_endpoint:
+        return None
+    return Sender(config.telemetry.metrics_endpoint, config.telemetry.metrics_interval_seconds, ledger)

@@ -7,21 +7,16 @@ what the sink does not keep is not shown.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from exporter.config import Batch
 from exporter.encode.chunk import Chunk
 from exporter.encode.text_agent import SENTENCES
 from exporter.encode.text_safe import SHOWN, shown
+from exporter.encode.text_signs import SIGNS
 from exporter.model import Event, Keep, Kind, Payload, Process, Resource, Stream, Value
 from exporter.probes.names import signal_name
 from exporter.probes.times import iso
-
-SIGNS = {
-    "process.exec": ("🚀", "process"),
-    "process.fork": ("🌱", "fork"),
-    "process.exit": ("💥", "exit"),
-}
-"""Tetragon's sign and word for each event type; fork, which it does not show, has ours."""
 
 OTHER = "❓"
 
@@ -94,9 +89,10 @@ class _Line:
     """The lines of one kind. Its parts are kept with the Resource and the process image they were made of."""
 
     def __init__(self, kind: Kind, keep: Keep, node: str) -> None:
-        sign, word = SIGNS.get(kind.name, (OTHER, kind.name.rpartition(".")[2]))
+        sign, word = _sign(kind)
         self._start = f"{sign} {word:<7} ".encode()
         self._kind = kind
+        self._told = [name for _key, name in kind.body if name in kind.own] or kind.own
         self._keep = keep
         self._node = node
 
@@ -130,7 +126,15 @@ class _Line:
         said = {name: value for name, value in values if value is not None and self._keep(name)}
         if self._kind.name == "process.exit":
             return _status(said)
-        return "".join(f" {part}" for part in _bounded(map(_plain, said.values()))).encode()
+        told = [said[name] for name in self._told if name in said]
+        return "".join(f" {part}" for part in _bounded(map(_plain, told))).encode()
+
+
+def _sign(kind: Kind) -> tuple[str, str]:
+    for glob, (sign, word) in SIGNS.items():
+        if fnmatchcase(kind.name, glob):
+            return sign, word or kind.name.rpartition(".")[2]
+    return OTHER, kind.name.rpartition(".")[2]
 
 
 def _status(said: Mapping[str, Value]) -> bytes:

@@ -12,6 +12,7 @@ from exporter.probes import agent
 Said = Mapping[str, Value]
 
 _LOST, _DEGRADED = "podwitness.agent.lost.", "podwitness.agent.degradation."
+_PROBE = "podwitness.agent.probe."
 
 NUMBERS = 80
 """Characters of the numbers of lost records, at most."""
@@ -46,6 +47,14 @@ def _signed(said: Said) -> str:
     return f"🔏 chain signed{_after(' by key ', said.get('podwitness.chain.key_id'))}"
 
 
+def _attached(said: Said) -> str:
+    return f"🔌 probe attached{_after(' ', said.get(_PROBE + 'type'))}{_after(': ', said.get(_PROBE + 'hook'))}"
+
+
+def _failed(said: Said) -> str:
+    return f"🙈 cannot see{_after(' ', said.get(_PROBE + 'type'))}{_after(': ', said.get(_PROBE + 'reason'))}"
+
+
 def _after(before: str, value: Value | None) -> str:
     return "" if value is None else before + shown(str(value))
 
@@ -56,5 +65,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     agent.EVENTS_LOST.name: _lost,
     agent.DEGRADATION.name: _degraded,
     agent.CHAIN_SIGNED.name: _signed,
+    agent.PROBE_ATTACHED.name: _attached,
+    agent.PROBE_FAILED.name: _failed,
 }
 """By event type: the sentence of what is said."""

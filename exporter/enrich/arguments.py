@@ -41,6 +41,14 @@ class Arguments:
             found["podwitness.process.args.truncated_indexes"] = tuple(sorted(cut))
         return found
 
+    def refused(self, facts: Attributes) -> tuple[Value | None, ...]:
+        """Of a program that did not begin: its arguments, how many there are, whether something of them is missing."""
+        raw = texts(facts, "args")
+        count = number(facts, "process.args_count")
+        kept, cut = self._fit(self._redact(raw)) if raw else ((), set())
+        missing = "args_missing" in facts or bool(cut) or len(kept) < count or number(facts, "args_whole") < len(kept)
+        return kept or None, None if "args_uncounted" in facts else count, missing or None
+
     def redacted(self, known: Attributes) -> Attributes:
         """The attributes that are others now: `known` may be of an agent that had fewer rules."""
         args = texts(known, "process.command_args")

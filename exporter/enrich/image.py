@@ -10,6 +10,7 @@ from collections.abc import Callable
 from exporter import config
 from exporter.enrich.arguments import Arguments
 from exporter.enrich.facts import texts
+from exporter.enrich.init_tree import MARK
 from exporter.enrich.resources import Resources
 from exporter.enrich.traces import Ids
 from exporter.model import Attributes, Event, Process, Resource, Span
@@ -61,7 +62,14 @@ class Images:
         """The image that takes the place of `before` by an exec."""
         image = self._image(event, ids, number, event.boot_time, before.forked_as, before.lineage, {})
         image.init = before.init
+        if MARK in before.attributes:
+            image.attributes[MARK] = before.attributes[MARK]
         return image
+
+    def add_arguments(self, event: Event) -> None:
+        """Set the derived values of an exec that failed, which asked for arguments; without effect on others."""
+        if event.kind.name == "process.exec_failed":
+            event.values = (*event.values, *self._arguments.refused(event.facts or {}))
 
     def redact_again(self, process: Process) -> None:
         """Blot out what a rule forbids that is newer than the image; the rules it was made by find nothing more."""

@@ -1,4 +1,4 @@
-"""What the agent tells of itself, as events: that it began and ended, what was lost, what it does less of.
+"""What the agent tells of itself, as events: its beginning and end, what it sees, what was lost, what it does less of.
 
 The pipeline asks for one when there is something to tell. They come from no process: their image has no attributes and
 no trace, their Resource is the host's.
@@ -60,6 +60,14 @@ class Own:
     def degraded(self, step: str, state: str, memory: int, limit: int) -> Event:
         """The agent does less (`begun`) or does it again (`undone`)."""
         return self._event(probes.DEGRADATION, (step, state, memory, limit))
+
+    def seen(self, kind: str, hook: str) -> Event:
+        """This event type is seen by `hook`."""
+        return self._event(probes.PROBE_ATTACHED, (kind, hook))
+
+    def unseen(self, kind: str, reason: str) -> Event:
+        """This event type was asked for and cannot be seen here."""
+        return self._event(probes.PROBE_FAILED, (kind, reason))
 
     def signed(self) -> Event:
         """A place for the signature of what was told so far; the encoders fill it in."""

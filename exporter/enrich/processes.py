@@ -9,19 +9,24 @@ of an image whose life has ended. Bounded in images and in bytes of arguments; `
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import msgspec
 
 from exporter import config
+from exporter.enrich import namespaces
+from exporter.enrich.credentials import Credentials
+from exporter.enrich.departed import Departed
 from exporter.enrich.facts import number
 from exporter.enrich.image import Images, end_span, whole
+from exporter.enrich.init_tree import MARK, in_init_tree
 from exporter.enrich.journal import Journal, Key
 from exporter.enrich.long_arguments import LongArguments
 from exporter.enrich.resources import Resources
 from exporter.enrich.restored import read
+from exporter.enrich.targets import Targets
 from exporter.enrich.traces import Traces
-from exporter.model import Event, Process, Span
+from exporter.model import Attributes, Event, Process, Span
 from exporter.probes.times import iso
 from exporter.telemetry import Ledger, log
 
@@ -32,20 +37,29 @@ class ProcessTable:
     """Every process image that is alive, and those whose last events may still be on their way."""
 
     def __init__(
-        self, traces: Traces, resources: Resources, redact: Redact, settings: config.Process, ledger: Ledger
+        self,
+        traces: Traces,
+        resources: Resources,
+        redact: Redact,
+        settings: config.Process,
+        ledger: Ledger,
+        linger: int = 0,
     ) -> None:
-        """`redact` is applied to arguments before anything of them is kept."""
+        """`redact` is applied to arguments before anything of them is kept; `linger` as in `Departed`."""
         self._traces, self._resources, self._ledger = traces, resources, ledger
         self._make = Images(resources, redact, settings.arguments)
         self._capacity = self._most = settings.max_processes
         self._images: OrderedDict[Key, Process] = OrderedDict()  # least recently used first
         self._current: dict[int, Process] = {}  # by pid: its newest image
-        self._ended: list[Process] = []  # since the last `forget`
-        self._passed: list[Process] = []  # before it
+        self._departed = Departed(linger)
         self._journal = Journal(traces, resources)
         self._arguments = LongArguments(self._images, self._journal, ledger)
+        self._credentials = Credentials(self._keep)
+        self._targets = Targets(self._images, resources)
         self._restored: set[Key] = set()  # until `settle`
         self._waiting: dict[tuple[int, int], Event] = {}  # of the snapshot, until `settle`, by pid and start time
+        self.images: Mapping[Key, Process] = self._images  # for who looks without an event
+        self.left: Callable[[Process], None] = lambda _process: None  # is told of each image that is let go
         self._change = {"process.fork": self._fork, "process.exec": self._exec, "process.exit": self._exit}
 
     def __len__(self) -> int:
@@ -55,7 +69,7 @@ class ProcessTable:
     @property
     def pending(self) -> bool:
         """Whether `forget` has something to do."""
-        return bool(self._ended or self._passed)
+        return self._departed.pending or self._credentials.pending
 
     def journal(self, *, whole: bool = False) -> tuple[bytes, bool]:
         """What the next agent must know that changed since the last call, once a commit; b"" for nothing.
@@ -79,7 +93,7 @@ class ProcessTable:
             self._make.redact_again(process)
             self._keep(process)
             if process.exited:
-                self._ended.append(process)
+                self._departed.end(process)
         newest = {pid: self._images.get(key) for pid, key in known.current.items()}
         self._current = {pid: process for pid, process in newest.items() if process}
         self._restored = set(self._images)
@@ -114,12 +128,15 @@ class ProcessTable:
 
     def apply(self, event: Event) -> Span | None:
         """Set the event's process and resource; the span of the image that ended with this event, if one did."""
+        self._departed.see(event.boot_time)
         change = self._change.get(event.kind.name)
-        span = None
-        if change:
-            span = change(event)
-        else:
-            event.process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
+        span = change(event) if change else None
+        if not change:
+            process = self._image_of(event)
+            namespaces.complete(event, process, self._resources.of(event.cgroup, None))
+            event.process = self._credentials.of(event, process)
+            self._targets.add(event)
+            self._make.add_arguments(event)
         event.resource = self._resources.of(event.cgroup, None)
         return span
 
@@ -140,10 +157,13 @@ class ProcessTable:
 
     def forget(self) -> None:
         """Drop the images that ended before the last call: by now both rings were read past their end."""
-        for process in self._passed:
+        for process in self._departed.leave():
             self._drop(process)
         self._arguments.told()
-        self._passed, self._ended = self._ended, []
+        self._credentials.forget()
+
+    def _image_of(self, event: Event) -> Process:
+        return self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
 
     def _fork(self, event: Event) -> None:
         event.process = self._begin(event, began=event.boot_time)
@@ -163,7 +183,7 @@ class ProcessTable:
         return end_span(before, event, self._resources.of(before.cgroup, None), {})
 
     def _exit(self, event: Event) -> Span | None:
-        process = self._images.get((event.pid, event.start_time, event.exec_id)) or self._missed(event)
+        process = self._image_of(event)
         self._waiting.pop((event.pid, event.start_time), None)
         event.process = process
         event.values = (*event.values, iso(event.time), event.boot_time - process.started)
@@ -180,7 +200,17 @@ class ProcessTable:
         executions = number(event.facts or {}, "exec_count")
         nth = max(0, executions - 1)
         ids = self._traces.identify(event.pid, event.start_time, nth, parent, began)
-        return self._keep(self._make.first(event, parent, ids, nth, began, event.exec_id - executions))
+        process = self._make.first(event, parent, ids, nth, began, event.exec_id - executions)
+        self._mark(process, parent, event.facts or {})
+        return self._keep(process)
+
+    def _mark(self, process: Process, parent: Process | None, facts: Attributes) -> None:
+        """Say whether a new process came into its container from outside."""
+        leader = None if "cloner" in facts else self._current.get(number(facts, "process.session_leader.pid", -1))
+        known = [image.attributes if image else None for image in (parent, leader)]
+        mark = in_init_tree(process.attributes, *known)
+        if mark is not None:
+            process.attributes[MARK] = mark
 
     def _missed(self, event: Event) -> Process:
         """An image whose exec nobody told of: what is known of the process says so. Else what the event itself says."""
@@ -253,7 +283,7 @@ class ProcessTable:
     def _end(self, process: Process, at: int) -> None:
         process.exited = at
         self._journal.mark(_key(process))
-        self._ended.append(process)
+        self._departed.end(process)
 
     def _drop(self, process: Process) -> None:
         key = _key(process)
@@ -261,6 +291,7 @@ class ProcessTable:
         if self._images.get(key) is process:
             del self._images[key]
             self._arguments.drop(key)
+            self.left(process)
         if self._current.get(process.pid) is process:
             del self._current[process.pid]
 

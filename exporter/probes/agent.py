@@ -1,12 +1,14 @@
-"""What the agent tells of itself in the stream: that it began and ended, what was lost, what it does less of.
+"""What the agent tells of itself in the stream: that it began and ended, what it can and cannot see, what was lost.
 
-These records come from no probe. They have no process; their Resource is the host's. `agent.events_lost` is in every
-sink's stream unless a user excludes it by name: who reads the stream can tell what is missing from it.
+These records come from no probe. They have no process; their Resource is the host's. `agent.events_lost` and
+`agent.probe_failed` are in every sink's stream unless a user excludes them by name: who reads the stream can tell what
+is missing from it.
 """
 
 from exporter.model import Kind
 
 _LOST = "podwitness.agent.lost."
+_PROBE = "podwitness.agent.probe."
 
 AGENT_STARTED = Kind(
     name="agent.started",
@@ -44,4 +46,28 @@ CHAIN_SIGNED = Kind(
 )
 """The signature of the chain's hash up to and with this record; `encode/chain.py` fills it."""
 
-AGENT_KINDS = (AGENT_STARTED, AGENT_STOPPED, EVENTS_LOST, DEGRADATION, CHAIN_SIGNED)
+PROBE_ATTACHED = Kind(
+    name="agent.probe_attached",
+    derived=(_PROBE + "type", _PROBE + "hook"),
+    body=(("type", _PROBE + "type"), ("hook", _PROBE + "hook")),
+    severity=5,
+)
+"""How an event type is seen from now on; one for each, at every start. A list of other types does not include it."""
+
+PROBE_FAILED = Kind(
+    name="agent.probe_failed",
+    derived=(_PROBE + "type", _PROBE + "reason"),
+    body=(("type", _PROBE + "type"), ("reason", _PROBE + "reason")),
+    severity=13,
+)
+"""An event type that is asked for and cannot be seen on this kernel: that none of it comes says nothing."""
+
+AGENT_KINDS = (
+    AGENT_STARTED,
+    AGENT_STOPPED,
+    EVENTS_LOST,
+    DEGRADATION,
+    CHAIN_SIGNED,
+    PROBE_ATTACHED,
+    PROBE_FAILED,
+)

@@ -4,7 +4,7 @@ Names from OpenTelemetry semantic conventions 1.44.0; what it lacks stands under
 leaf names of the Elastic Common Schema.
 """
 
-from exporter.model import Field, Kind
+from exporter.model import Field, Hook, Kind
 
 COMMON = (
     "process.pid",
@@ -17,6 +17,7 @@ COMMON = (
     "process.real_user.id",
     "podwitness.process.entity_id",
     "podwitness.process.parent.entity_id",
+    "podwitness.process.in_init_tree",
     "podwitness.process.exec_missed",
 )
 """Attributes of the process image that every record carries: enough to know who, without the exec record."""
@@ -66,6 +67,20 @@ ARGUMENTS = (
     Field("args_length", "podwitness.process.args.length", "process"),
 )
 
+MARKS = (
+    Field("marks.setuid", "podwitness.process.exec.setuid", "process"),
+    Field("marks.setgid", "podwitness.process.exec.setgid", "process"),
+    Field("marks.file_capabilities", "podwitness.process.exec.file_capabilities", "process"),
+    Field("marks.memfd", "podwitness.process.exec.memfd", "process"),
+    Field("marks.deleted", "podwitness.process.exec.deleted", "process"),
+)
+"""What is remarkable about the program's file; of a script it is the interpreter's.
+
+`setuid` and `setgid`: it has the bit and the kernel obeyed it, also where the process had these rights before.
+`file_capabilities`: who is not root has capabilities from it; of root, who has them all, that cannot be known.
+`memfd`: it was only ever in memory. `deleted`: the name it was begun by is gone, or it never had one (O_TMPFILE).
+"""
+
 DERIVED = (
     "process.pid",
     "process.creation.time",
@@ -85,14 +100,16 @@ DERIVED = (
 
 `process.parent_pid` is the kernel's word at that moment; `podwitness.process.parent.*` and the ancestors are of who
 started it, which after a double fork is another. `exec_missed`: the image after this one was never told of (the ring
-was full, or its exec failed too late to return), so what runs may be another program.
+was full, or its exec failed too late to return), so what runs may be another program. `in_init_tree`, in containers
+with a pid namespace of their own: whether the container's first process has started it, or one that it started, and not
+somebody who entered from outside.
 """
 
 WHOLE = tuple(
     dict.fromkeys(
         (
             *COMMON,
-            *(f.name for f in (*IMAGE, *PLACE, *ARGUMENTS) if f.to == "process"),
+            *(f.name for f in (*IMAGE, *PLACE, *ARGUMENTS, *MARKS) if f.to == "process"),
             "podwitness.process.thread.id",
             *DERIVED,
         )
@@ -104,7 +121,14 @@ PROCESS_EXEC = Kind(
     name="process.exec",
     program="process",
     ring="lifecycle",
-    fields=(*IMAGE, *PLACE, *ARGUMENTS, Field("tid", "podwitness.process.thread.id", "process")),
+    hooks=(
+        Hook(
+            ("on_exec",),
+            cost="three path walks and at most 16 KiB of argv an exec",
+            caveats="argv beyond 16 KiB and paths beyond 64 levels are cut and marked",
+        ),
+    ),
+    fields=(*IMAGE, *PLACE, *ARGUMENTS, *MARKS, Field("tid", "podwitness.process.thread.id", "process")),
     carries=WHOLE,
     once=True,
     body=(
@@ -119,6 +143,7 @@ PROCESS_FORK = Kind(
     name="process.fork",
     program="process",
     ring="lifecycle",
+    hooks=(Hook(("on_fork",), cost="one record of 230 bytes", caveats="threads and kernel threads are left out"),),
     fields=(
         *IMAGE,
         Field("cloner", "cloner", "table"),
@@ -134,6 +159,14 @@ PROCESS_EXIT = Kind(
     name="process.exit",
     program="process",
     ring="lifecycle",
+    hooks=(
+        Hook(
+            ("on_exit",),
+            cost="one record of 64 bytes and one look-up, when the last thread ends",
+            caveats="kernel threads are left out; two threads that leave at once during an upgrade can both end their"
+            " process",
+        ),
+    ),
     fields=(
         Field("code", "process.exit.code"),
         Field("signal", "podwitness.process.exit.signal"),
@@ -162,3 +195,46 @@ PROCESS_SNAPSHOT = Kind(
     ),
     carries=WHOLE,
 )
+
+PROCESS_EXEC_FAILED = Kind(
+    name="process.exec_failed",
+    program="exec_failed",
+    ring="activity",
+    importance=15,
+    hooks=(
+        Hook(
+            handler="on_exec_call",
+            calls=("execve", "execveat"),
+            cost="one path walk and at most 16 KiB of argv an exec that failed",
+            caveats="of argv what is in memory just then; more than 512 arguments are not counted; "
+            "a script whose interpreter is missing has the script's path",
+        ),
+    ),
+    fields=(
+        Field("path", "file.path"),
+        Field("path_cut", "podwitness.file.path_truncated"),
+        Field("path_unresolved", "podwitness.file.path_unresolved"),
+        Field("fatal", "podwitness.process.exec.fatal"),
+        Field("error", "error.type"),
+        Field("call", "podwitness.syscall.name"),
+        Field("args", "args", "table"),
+        Field("args_count", "process.args_count", "table"),
+        Field("args_missing", "args_missing", "table"),
+        Field("args_uncounted", "args_uncounted", "table"),
+    ),
+    derived=(
+        "podwitness.process.exec.args",
+        "podwitness.process.exec.args_count",
+        "podwitness.process.exec.args_truncated",
+    ),
+    carries=COMMON,
+    body=(("path", "file.path"), ("args", "podwitness.process.exec.args"), ("error", "error.type")),
+)
+"""A program could not be begun. The process is the one that asked; path and arguments are what it asked for.
+
+`fatal`: the old program was gone already, so the kernel kills the process; its arguments went with it. A shell that
+looks for a program in PATH fails once for each directory before the right one: those ENOENT are told too.
+"""
+
+PROCESSES = (PROCESS_EXEC_FAILED,)
+"""Kinds about processes beside their life."""

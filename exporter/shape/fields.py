@@ -17,7 +17,7 @@ from exporter.config import FieldFilter
 from exporter.errors import ConfigError
 from exporter.model import Keep, Kind
 from exporter.probes.resource import RESOURCE, TEMPLATES
-from exporter.shape.select import ALWAYS, matching, suggestion
+from exporter.shape.select import OWN, listed, matching, suggestion
 
 SPAN = "span"
 """The event type of process spans, in the settings and in what `compile` returns."""
@@ -54,7 +54,7 @@ def compile(filters: Sequence[FieldFilter], kinds: Sequence[Kind], *, where: str
         return _keep(tuple(replace(filters[i], include=()) if whole else filters[i] for i in applying))
 
     return {
-        name: question(tuple(index for index, events in enumerate(reach) if name in events), name in ALWAYS)
+        name: question(tuple(index for index, events in enumerate(reach) if name in events), name in OWN)
         for name in known
     }
 
@@ -81,10 +81,11 @@ def _check(filter_: FieldFilter, events: frozenset[str], known: dict[str, tuple[
             if _can_match(glob, fields):
                 continue
             others = [event for event, names in known.items() if _can_match(glob, names)]
+            of = "any event type" if len(events) == len(known) else listed(sorted(events))
             raise ConfigError(
-                f"{glob} matches no attribute of {', '.join(sorted(events))}",
+                f"{glob} matches no attribute of {of}",
                 where=f"{where}.{part}[{index}]",
-                hint=f"it is on {', '.join(others)}"
+                hint=f"it is on {listed(others)}"
                 if others
                 else suggestion(glob, (*fields, *(f"{prefix}*" for prefix in TEMPLATES))),
             )

@@ -12,10 +12,14 @@ from fnmatch import fnmatchcase
 from exporter.config import Globs
 from exporter.errors import ConfigError
 from exporter.model import Kind
-from exporter.probes import AGENT_KINDS
+from exporter.probes import AGENT_KINDS, PROBE_ATTACHED
 
-ALWAYS = frozenset(kind.name for kind in AGENT_KINDS)
-"""Event types that an include list of others does not shut out; excluding them does."""
+OWN = frozenset(kind.name for kind in AGENT_KINDS)
+"""What the agent tells of itself."""
+
+ALWAYS = OWN - {PROBE_ATTACHED.name}
+"""Event types that an include list of others does not shut out; excluding them does. Not one for each probe that works:
+who asks for some event types would get fifty records of others at each start."""
 
 NAMED = 12
 """Names that an error lists where none resembles the glob."""
@@ -42,6 +46,47 @@ def compile(globs: Globs, kinds: Sequence[Kind], *, where: str, none: bool = Fal
     return (included | ALWAYS.intersection(known)) - excluded
 
 
+def observed(globs: Globs, kinds: Sequence[Kind], always: Sequence[Kind], *, where: str) -> tuple[Kind, ...]:
+    """The kinds that are looked at: those on by default and those included, less those excluded, in their order.
+
+    Raises ConfigError when a glob matches no event type, or one of `always` is excluded by its name.
+    """
+    known = [kind.name for kind in kinds]
+    included = matching(globs.include, known, where=f"{where}.include")
+    for index, glob in enumerate(globs.exclude):
+        if glob in (kind.name for kind in always):
+            hint = f"leave it out of a sink instead: sinks.NAME.events.exclude: [{glob}]"
+            raise ConfigError(f"{glob} says who does all the rest", where=f"{where}.exclude[{index}]", hint=hint)
+    excluded = matching(globs.exclude, known, where=f"{where}.exclude")
+    return tuple(
+        kind
+        for kind in kinds
+        if kind in always or ((kind.by_default or kind.name in included) and kind.name not in excluded)
+    )
+
+
+def awaited(globs: Globs, kinds: Sequence[Kind], looked_at: Sequence[Kind], *, where: str) -> None:
+    """Refuse a sink that would wait for ever, in silence: for event types that are not `looked_at`.
+
+    Raises ConfigError when a glob that it includes matches no other ones, or none at all.
+    """
+    known, seen = [kind.name for kind in kinds], {kind.name for kind in looked_at} | OWN
+    matching(globs.include, known, where=f"{where}.include")
+    for index, glob in enumerate(globs.include):
+        matched = sorted(name for name in known if fnmatchcase(name, glob))
+        if not seen.intersection(matched):
+            what = f"{listed(matched)} {'is' if len(matched) == 1 else 'are'} not looked at"
+            hint = f"add {glob} to observe.types.include"
+            if any(kind.by_default for kind in kinds if kind.name in matched):
+                hint = f"take {glob} out of observe.types.exclude"
+            raise ConfigError(what, where=f"{where}.include[{index}]", hint=hint)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for an error: the first few of them."""
+    return f"{', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+
+
 def matching(globs: Iterable[str], known: Sequence[str], *, where: str) -> frozenset[str]:
     """Those of the `known` event types that any glob matches; each glob must match one."""
     found: set[str] = set()
@@ -60,4 +105,4 @@ def suggestion(glob: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(glob, [*known, *sorted(families)], n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known[:NAMED])}{', …' if len(known) > NAMED else ''}"
+    return f"known: {listed(known)}"

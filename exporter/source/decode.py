@@ -6,13 +6,12 @@ means is said by its typedef in C (`cap_t`, `signal_t`, `str_len_t` …); `CONVE
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from exporter.errors import KernelError
 from exporter.model import Event, Field, Kind, RawSample, Value
-from exporter.probes.names import capabilities, signal_name
+from exporter.probes.names import NAMES
 from exporter.source.btf import Member, Types
 
 Convert = Callable[[Any], Value | None]
@@ -29,20 +28,22 @@ def text(raw: bytes) -> str:
 
 
 CONVERTERS: Mapping[str, Convert] = {
-    # Sets repeat from process to process: remember their words.
-    "cap_t": lru_cache(maxsize=256)(capabilities),
-    "signal_t": lambda number: signal_name(int(number)) if number else None,
+    **NAMES,  # what the kernel's headers have words for
     "exit_code_t": lambda code: None if code == -1 else int(code),
     "device_number_t": lambda number: None if number == -1 else int(number),
     "cut_t": {0: None, 1: "start", 2: "end"}.get,
     "flag_t": lambda flag: True if flag else None,  # a flag that is down says nothing
+    "count_t": lambda count: count if count != 1 else None,  # one is what an event is
+    "duration_ns_t": lambda duration: duration or None,
+    "str_len_t": lambda raw: text(raw) if raw else None,
 }
-TAIL = ("str_len_t", "argv_len_t")
+LIST = "argv_len_t"
+TAIL = ("str_len_t", LIST)
 """Typedefs of members that are the length of a string behind the struct."""
 
 
-Row = tuple[Any, ...]
-"""The members of one struct in their order: int, or bytes for `char[]`."""
+Row = Sequence[Any]
+"""The members of one struct in their order: int, or bytes for `char[]` and where a member is the length of a string."""
 
 
 class _Plan(NamedTuple):
@@ -51,7 +52,7 @@ class _Plan(NamedTuple):
     kind: Kind
     unpack: Callable[[bytes], Row]
     own: Callable[[Row], tuple[Value | None, ...]]
-    facts: Callable[[Row, bytes], dict[str, Value]] | None
+    facts: Callable[[Row], dict[str, Value]] | None
 
 
 class _Wanted(NamedTuple):
@@ -72,11 +73,9 @@ class Decoder:
         """
         self._plans = {}
         for kind in kinds:
-            if kind.program in types and (strict or _is_known(kind, types[kind.program])):
-                of = types[kind.program]
+            of = types.get(kind.program)  # none: not looked at, or of a later version than a recording
+            if of and (strict or _is_known(kind, of)):
                 self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of, strict=strict)
-            elif strict:
-                raise KernelError(f"of the program {kind.program} is missing", where="type information")
         self._boot_id = boot_id
 
     def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
@@ -97,7 +96,7 @@ class Decoder:
             time = raw[2]
             event = Event(kind, f"{uid}{position:x}", time, raw[1], raw[3], raw[4], raw[5], own(raw))
             if facts is not None:
-                event.facts = facts(raw, data)
+                event.facts = facts(raw)
             event.time = time + offset
             event.observed = observed
             events.append(event)
@@ -149,30 +148,34 @@ def _own(wanted: Sequence[_Wanted]) -> Callable[[Row], tuple[Value | None, ...]]
     return lambda row: tuple([one.convert(row[one.at]) if one.convert else row[one.at] for one in wanted])
 
 
-def _facts(
-    wanted: Sequence[_Wanted], tail: Sequence[tuple[int, str, str]], size: int
-) -> Callable[[Row, bytes], dict[str, Value]]:
-    """A function from a row and its sample to what the process table takes, strings included."""
+def _facts(wanted: Sequence[_Wanted], lists: Sequence[_Wanted]) -> Callable[[Row], dict[str, Value]]:
+    """A function from a row to what the process table takes; `lists` are NUL-separated strings."""
 
-    def facts(row: Row, data: bytes) -> dict[str, Value]:
+    def facts(row: Row) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for index, convert, name in wanted:
             value = convert(row[index]) if convert else row[index]
             if value is not None:
                 found[name] = value
-        at = size
-        for index, typedef, name in tail:
-            end = at + int(row[index])
-            if not name:
-                pass  # a string that nobody declared: it only has its place
-            elif typedef == "argv_len_t":
-                found |= arguments(name, data[at:end])
-            elif end > at:
-                found[name] = text(data[at:end])
-            at = end
+        for index, _convert, name in lists:
+            found |= arguments(name, row[index])
         return found
 
     return facts
+
+
+def _with_strings(unpack: Callable[[bytes], Row], lengths: Sequence[int], size: int) -> Callable[[bytes], Row]:
+    """`unpack`, with the strings behind the struct in the places of their lengths."""
+
+    def whole(data: bytes) -> Row:
+        row, at = list(unpack(data)), size
+        for index in lengths:
+            end = at + row[index]
+            row[index] = data[at:end]
+            at = end
+        return row
+
+    return whole
 
 
 def arguments(name: str, blob: bytes) -> dict[str, Value]:
@@ -202,16 +205,17 @@ def _plan(kind: Kind, types: Types, *, strict: bool) -> _Plan:
     if tuple(names[:7]) != tuple(f"header.{name}" for name in HEADER):
         raise KernelError(f"struct {_c_name(kind)} does not begin with the header", where="type information")
     wanted = [(field.to, _wanted(field, members, names, kind, strict=strict)) for field in kind.fields]
-    declared = {field.c: field.name for field in kind.fields}
-    tail = [(at, m.typedef, declared.get(m.name, "")) for at, m in enumerate(members) if m.typedef in TAIL]
-    strings = {index for index, _typedef, _name in tail}
+    lengths = [at for at, member in enumerate(members) if member.typedef in TAIL]
+    lists = {at for at in lengths if members[at].typedef == LIST}
     layout = struct.Struct(_format(members, types.size(_c_name(kind))))
-    facts = [one for to, one in wanted if to != "event" and one.at not in strings]
+    facts = [one for to, one in wanted if to != "event"]
     return _Plan(
         kind,
-        layout.unpack_from,
-        _own([one for to, one in wanted if to == "event" and one.at not in strings]),
-        _facts(facts, tail, layout.size) if facts or tail else None,
+        _with_strings(layout.unpack_from, lengths, layout.size) if lengths else layout.unpack_from,
+        _own([one for to, one in wanted if to == "event"]),
+        _facts([one for one in facts if one.at not in lists], [one for one in facts if one.at in lists])
+        if facts
+        else None,
     )
 
 
@@ -226,7 +230,7 @@ def _wanted(field: Field, members: Sequence[Member], names: Sequence[str], kind:
 
 def _converter(member: Member) -> Convert | None:
     if member.text:
-        return lambda raw: text(bytes(raw).partition(b"\0")[0])
+        return lambda raw: text(bytes(raw).partition(b"\0")[0]) or None
     return CONVERTERS.get(member.typedef)
 
 

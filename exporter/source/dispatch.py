@@ -88,6 +88,11 @@ class Dispatch:
         for hook in self._hooks:
             descriptors.put_program(self._fds[_array(hook)], number % _SLOTS, programs[hook])
 
+    def unfilled(self) -> list[str]:
+        """Hooks whose program of the running generation is not there."""
+        slot = self.generation % _SLOTS
+        return [hook for hook in self._hooks if not descriptors.has_program(self._fds[_array(hook)], slot)]
+
     def empty(self, number: int) -> None:
         """Take the programs of generation `number` out of the kernel."""
         for hook in self._hooks:
@@ -121,7 +126,11 @@ class Dispatch:
         """Events that no generation got: they went to no ring, so nobody can say of which."""
         key = f"{descriptors.map_id(self._fds['undispatched'])}.undispatched"
         yield in_words(self._undispatched, "", 0, key=key, ring="*", reason="undispatched")
-        yield from recursion({hook: self._fds[hook] for hook in self._hooks})
+        yield from recursion(self.program_fds())
+
+    def program_fds(self) -> dict[str, int]:
+        """The dispatchers by hook; the kernel counts their runs, those of what they call with them."""
+        return {hook: self._fds[hook] for hook in self._hooks}
 
     def close(self) -> None:
         """Let go; what is pinned goes on."""

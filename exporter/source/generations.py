@@ -6,19 +6,21 @@ the objects, which have the layouts that it was written in.
 """
 
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from exporter.model import RawSample, Ring
-from exporter.source import descriptors
+from exporter.source import bursts, descriptors, destinations, filters
 from exporter.source.btf import Types
 from exporter.source.losses import Tally, in_words
 from exporter.source.rings import RingReader
 from exporter.source.words import Words
 
 RINGS: tuple[Ring, ...] = ("lifecycle", "activity")
-SHARED_MAPS = (*RINGS, "counts", "reader")
+CALLS = "calls"
+SHARED_MAPS = (*RINGS, "counts", "reader", CALLS, "last_rights", *filters.MAPS, *bursts.MAPS, *destinations.MAPS)
 """What the programs of a generation share, and what is pinned of it."""
 _READ_LIMIT = 1024  # samples of one ring at a time: bounds what is in memory between read and encode
 _HEX = 12
@@ -50,6 +52,10 @@ class Generation:
             opened.callback(self._counts.close)
             self.reader = Words(maps["reader"], layouts, "reader")
             opened.callback(self.reader.close)
+            self.destinations = os.dup(maps[destinations.MAPS[0]]) if destinations.MAPS[0] in maps else -1
+            """Its map of that name, where it has one."""
+            if self.destinations >= 0:
+                opened.callback(os.close, self.destinations)
             self._opened = opened.pop_all()
 
     def read(self) -> list[RawSample]:

@@ -1,20 +1,31 @@
 """A thin binding of libbpf; `descriptors.py` beside it has the calls on single maps and programs: no other ctypes here.
 
-Just the calls we make, each error as KernelError with the verifier's last lines in it. `programs.py` uses it to load
-our objects; `btf.py` parses the raw BTF it returns. Works with every libbpf 1.x (`libbpf.so.1`, Debian's libbpf1).
+Just the calls we make, each error as KernelError with the one line in it that tells why; all that libbpf and the
+verifier say goes to the log's level debug, and never to the terminal by itself. `programs.py` uses it to load our
+objects; `btf.py` parses the raw BTF it returns. Works with every libbpf 1.x (`libbpf.so.1`, Debian's libbpf1).
 """
 
 import ctypes
 import errno
+import mmap
 import os
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
 from exporter.errors import KernelError
+from exporter.telemetry import log
 
-_LOG_LINES = 12
+_LONGEST = (1 << 24) + (1 << 16)  # bytes of a message: libbpf gives the verifier 16 MiB for its log
+_VERIFIER = re.compile(r"-- BEGIN PROG LOAD LOG --\n(.*?)(?:-- END PROG LOAD LOG --|\Z)", re.DOTALL)
+_RUBBLE = re.compile(
+    r"\d+: |;|R\d+(_\w+)?=|(cur|old) state:|from \d+ to \d+|mark_precise|last_idx|regs=|parent |"
+    r"propagating|caller:|callee:|func#|frame ?\d|returning from |processed \d+ insns|verification time|stack depth|"
+    r"peak_states|Validating |arg#\d+ |Func#|number of |insn_processed"
+)
+"""How lines of the verifier begin that tell of its way, of registers and of sums, not of what it refuses."""
 _WARN = 0  # enum libbpf_print_level
 _OWN_ERRORS = 4000  # libbpf's own numbers begin here
 
@@ -30,6 +41,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "bpf_object__btf": (c_void_p, (c_void_p,)),
     "bpf_object__next_map": (c_void_p, (c_void_p, c_void_p)),
     "bpf_object__next_program": (c_void_p, (c_void_p, c_void_p)),
+    "btf__load_vmlinux_btf": (c_void_p, ()),
+    "btf__find_by_name_kind": (c_int, (c_void_p, c_char_p, c_uint32)),
     "btf__raw_data": (c_void_p, (c_void_p, POINTER(c_uint32))),
     "bpf_map__name": (c_char_p, (c_void_p,)),
     "bpf_map__fd": (c_int, (c_void_p,)),
@@ -39,9 +52,14 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "bpf_map_lookup_elem": (c_int, (c_int, c_void_p, c_void_p)),
     "bpf_map_update_elem": (c_int, (c_int, c_void_p, c_void_p, c_uint64)),
     "bpf_map_delete_elem": (c_int, (c_int, c_void_p)),
+    "bpf_map_lookup_and_delete_elem": (c_int, (c_int, c_void_p, c_void_p)),
+    "bpf_map_lookup_batch": (c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)),
+    "bpf_prog_test_run_opts": (c_int, (c_int, c_void_p)),
     "bpf_obj_pin": (c_int, (c_int, c_char_p)),
     "bpf_obj_get": (c_int, (c_char_p,)),
     "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, POINTER(c_uint32))),
+    "bpf_prog_get_fd_by_id": (c_int, (c_uint32,)),
+    "bpf_enable_stats": (c_int, (c_uint32,)),
     "bpf_program__name": (c_char_p, (c_void_p,)),
     "bpf_program__section_name": (c_char_p, (c_void_p,)),
     "bpf_program__fd": (c_int, (c_void_p,)),
@@ -60,9 +78,11 @@ def _vprint(level: int, template: bytes, arguments: int) -> int:
     """Libbpf's print callback: keep warnings for the error that follows; the verifier's log comes this way too."""
     if level != _WARN:
         return 0
-    buffer = ctypes.create_string_buffer(1 << 20)
-    libc().vsnprintf(buffer, c_size_t(len(buffer)), c_char_p(template), c_void_p(arguments))
-    _messages.append(buffer.value.decode("utf-8", "replace"))
+    with mmap.mmap(-1, _LONGEST) as buffer:  # only what is written takes memory
+        at = (ctypes.c_char * _LONGEST).from_buffer(buffer)
+        libc().vsnprintf(at, c_size_t(_LONGEST), c_char_p(template), c_void_p(arguments))
+        _messages.append(ctypes.string_at(at).decode("utf-8", "replace"))
+        del at  # else the buffer cannot be closed
     del _messages[:-20]
     return 0
 
@@ -97,12 +117,28 @@ def failure(what: str, where: str, code: int) -> KernelError:
         errno.ENOENT: "this kernel has no such hook",
         errno.ESRCH: "this kernel has no such hook",
     }
-    lines = [line for text in _messages for line in text.splitlines() if line.strip()]
-    said = "; ".join(lines[-_LOG_LINES:] if code != errno.EPERM else [])
+    whole = "".join(_messages)
+    said = telling(whole) if code != errno.EPERM else ""
     _messages.clear()  # they belong to this error, not to the next one
+    if whole:
+        log.debug("%s: %s: all that was said of it:\n%s", where, what, whole.rstrip())
     return KernelError(
         f"{what}: {_strerror(code)}" + (f": {said}" if said else ""), where=where, hint=hints.get(code, "")
     )
+
+
+def telling(said: str) -> str:
+    """The one line that tells what is wrong: what the verifier refused, else what libbpf said first, which is nearest.
+
+    Empty where nothing was said.
+    """
+    logs = _VERIFIER.findall(said)
+    if logs:
+        lines = [line.strip() for line in logs[-1].splitlines()]
+        refused = [line for line in lines if line and not _RUBBLE.match(line)]
+        if refused:
+            return str(refused[-1])
+    return next((line.strip() for line in said.splitlines() if line.strip()), "")
 
 
 def _strerror(code: int) -> str:
@@ -151,8 +187,21 @@ class Object:
         """Use the map behind `fd` for this object's map of that name, before load."""
         self._check(library().bpf_map__reuse_fd(self._map(map_name), fd), f"map {map_name} cannot be shared")
 
+    def share_all(self, fds: Mapping[str, int]) -> None:
+        """As `share`, those that this object has a map for."""
+        for name in fds.keys() & self.maps():
+            self.share(name, fds[name])
+
+    def maps(self) -> set[str]:
+        """The names of its maps, as libbpf knows them."""
+        names, found = set(), library().bpf_object__next_map(self._pointer, None)
+        while found:
+            names.add(library().bpf_map__name(found).decode())
+            found = library().bpf_object__next_map(self._pointer, found)
+        return names
+
     def load(self) -> None:
-        """Create the maps and have the programs verified. Raises KernelError with the verifier's last lines."""
+        """Create the maps and have the programs verified. Raises KernelError with what the verifier refuses."""
         _messages.clear()
         self._check(library().bpf_object__load(self._pointer), "cannot be loaded")
 
@@ -174,10 +223,11 @@ class Object:
         fds = {name: int(library().bpf_program__fd(program)) for name, program in self._programs()}
         return {name: fd for name, fd in fds.items() if fd >= 0}
 
-    def attach(self) -> None:
-        """Attach every program where its section says. Raises KernelError naming the program."""
+    def attach(self, names: Collection[str]) -> None:
+        """Attach these programs where their sections say. Raises KernelError naming the program."""
         for name, program in self._programs():
-            self._attach(name, program)
+            if name in names:
+                self._attach(name, program)
 
     def iterate(self) -> int:
         """Attach the object's one iterator; returns a file descriptor to read it once."""

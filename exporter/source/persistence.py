@@ -14,7 +14,7 @@ from pathlib import Path
 
 from exporter.errors import KernelError
 from exporter.model import RawSample, Ring
-from exporter.source import descriptors
+from exporter.source import bursts, descriptors
 from exporter.source.btf import Types
 from exporter.source.dispatch import Dispatch
 from exporter.source.generations import Generation
@@ -33,6 +33,7 @@ class Persistence:
         Raises KernelError when another agent has the pins, or they cannot be made.
         """
         self._kept, self._fault = kept, ""
+        self._bursts = dispatchers.with_name(f"{bursts.OBJECT}.bpf.o")
         self._old = list[tuple[Pinned, Generation]]()
         self._removed = list[Tally]()
         with ExitStack() as opened:
@@ -56,6 +57,14 @@ class Persistence:
         """The maps of the running generation where it is of our build, for the caller to close; else none."""
         running = self._running()
         return self._pins.maps(running) if running and running.hash == self._kept.name else {}
+
+    def empty_hooks(self) -> list[str]:
+        """Our programs that the running generation, which is of our build, does not have."""
+        return self._dispatch.unfilled()
+
+    def program_fds(self) -> dict[str, int]:
+        """The programs that stand at the hooks, by name: the dispatchers."""
+        return self._dispatch.program_fds()
 
     def _running(self) -> Pinned | None:
         number = self._dispatch.generation
@@ -116,9 +125,25 @@ class Persistence:
             log.warning("the objects of an earlier build are gone from %s: its events cannot be read", self._kept.path)
         fds = self._pins.maps(pinned)
         try:
-            return Generation(types, next(iter(types.values()), layouts), fds)
+            generation = Generation(types, next(iter(types.values()), layouts), fds)
+            self._flush(generation, fds)
+            return generation
         finally:
             descriptors.close_all(fds)
+
+    def _flush(self, generation: Generation, maps: Mapping[str, int]) -> None:
+        """What the old programs were still collecting goes into their ring."""
+        collected = generation.reader.get("bursts")
+        if not collected or bursts.MAPS[0] not in maps:
+            return
+        try:
+            bursts.flush_all(self._bursts, maps, generation.reader)
+        except KernelError as error:
+            ring = generation.rings[-1]
+            self._removed.append(
+                Tally(f"{ring.ring_id}.bursts", ring.ring, GENERATION_REMOVED, partial(int, collected))
+            )
+            log.warning("%d bursts that an earlier build collected cannot be read: %s", collected, error)
 
     def forget(self, losses: Losses) -> list[Generation]:
         """Remove old generations that are read to their end and whose losses were told; those that are left.

@@ -1,6 +1,6 @@
 """A recording: what the kernel handed over, in a file; the stand-in that lets the pipeline run without root.
 
-JSON lines: a header (boot, clock offset, node, the objects' BTF), the snapshot, then each batch of ring samples.
+JSON lines: a header (boot, clock offset, the objects' BTF, the hooks), the snapshot, then each batch of ring samples.
 Made by `podwitness record`, read by `podwitness replay`. It holds arguments as they were, secrets included: mode 0600.
 """
 
@@ -15,6 +15,7 @@ import msgspec
 from exporter.errors import KernelError, RecordingError
 from exporter.model import RawSample
 from exporter.source.btf import Types
+from exporter.source.hooks import Probe
 from exporter.source.programs import Kernel, Seen
 
 FORMAT = "podwitness.recording/1"
@@ -27,11 +28,12 @@ class Format(msgspec.Struct, frozen=True):
 
 
 class Header(Format, frozen=True):
-    """First line: where and when, and the layouts of all that follows (BTF by program, base64)."""
+    """First line: where and when, the layouts of all that follows (BTF by program, base64), how it was seen."""
 
     boot_id: str
     offset: int
     btf: dict[str, bytes]
+    probes: tuple[Probe, ...] = ()
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -59,7 +61,7 @@ class Recorder:
         self._encoder = msgspec.json.Encoder()
         btf = {name: found.raw for name, found in kernel.types.items()}
         try:
-            self._write(Header(FORMAT, kernel.boot_id, kernel.offset(), btf))
+            self._write(Header(FORMAT, kernel.boot_id, kernel.offset(), btf, kernel.probes))
         except RecordingError:
             self._file.close()
             raise
@@ -107,6 +109,7 @@ class Recording:
                 ) from error
             opened.pop_all()
         self.boot_id, self._offset = header.boot_id, header.offset
+        self.probes = header.probes
 
     def offset(self) -> int:
         """Unix time minus boot time when it was recorded."""

@@ -2,7 +2,8 @@
 
 `cost.py` an event's CPU, beside opentelemetry-sdk's pipeline, and with the spool beside without it; `pins.py` what
 pinned programs add in the kernel; `latency.py` the way from the kernel to the receiver; `recovery.py` the time after a
-kill; `live.py` the agent when nothing happens. Each step is told on stderr as it ends, the verdict on stdout at the
+kill; `observed.py` what being observed costs a workload, beside bpftrace; `ladder.py` how much the agent can take;
+`live.py` the agent when nothing happens. Each step is told on stderr as it ends, the verdict on stdout at the
 end; a missed target is a finding and no failure, the exit code is 0.
 """
 
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench import cost, latency, live, pins, recovery
+from tests.bench import cost, ladder, latency, live, observed, pins, recovery
 from tests.bench.node import node, receiver
 from tests.peers import builds
 from tests.peers.kube import ApiServer, Etcd
@@ -27,6 +28,9 @@ TARGETS = {
     "with_batches_us": 0.6,
     "p99_ms_at_1000": 300.0,
     "p99_ms_at_10000": 300.0,
+    "open_slowdown_ratio": 1 / 3,
+    "open_own_cpu_ratio": 1.0,
+    "left_out_open_us": 0.5,
     "rss_mib": 70.0,
     "idle_percent": 0.5,
     "start_seconds": 2.0,
@@ -75,6 +79,8 @@ def measured() -> dict[str, Any]:
             found["pins"] = pins.measure(real, say)
             found["recovery"] = recovery.measure(real, say)
             found["latency"] = latency.measure(real, say)
+            found["observed"] = observed.measure(real, say)
+            found["ladder"] = ladder.measure(real, say)
         say(f"the agent itself, for {IDLE_SECONDS} s")
         idle = running(port, IDLE_SECONDS)._asdict()
     say(", ".join(f"{name} {value:.4g}" for name, value in idle.items() if name != "kubernetes"))
@@ -91,7 +97,18 @@ def judged(found: dict[str, Any]) -> dict[str, float]:
         "spool_and_pins_us": spool["spool_us"] + pins_us,
         "with_batches_us": spool["added_us"] + pins_us,
         **{f"p99_ms_at_{rate}": both["disk"]["p99_ms"] for rate, both in found["latency"].items()},
+        **_observed(found["observed"]["open"]),
         **found["live"],
+    }
+
+
+def _observed(by: dict[str, dict[str, float]]) -> dict[str, float]:
+    """An open under the agent, what it adds beside what bpftrace adds, and its own CPU beside bpftrace's."""
+    ours, theirs = by["podwitness"], by["bpftrace"]
+    return {
+        "open_slowdown_ratio": ours["added_ns"] / theirs["added_ns"],
+        "open_own_cpu_ratio": ours["watcher_ns"] / theirs["watcher_ns"],
+        "left_out_open_us": by["podwitness_left_out"]["added_ns"] / 1000,
     }
 
 

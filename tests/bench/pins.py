@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from exporter import config
-from exporter.commands.node import PROGRAMS
+from exporter import config, probes
 from exporter.enrich.cgroups import choose, parse
+from exporter.model import Hook, Kind
 from exporter.source import pins
-from exporter.source.programs import Cgroups, Kernel
+from exporter.source.programs import Asked, Cgroups, Kernel
 from tests.bench.node import EVENT, NO_EVENT, Node
 
 PAIRS = 5
@@ -96,12 +96,16 @@ def _expect(reader: "subprocess.Popen[str]", word: str) -> None:
     assert said == f"{word}\n", said
 
 
+# As the tests' own kind: all that is needed of it is its program.
+SYNTHETIC = Kind(name="synthetic.activity", program="activity", ring="activity", hooks=(Hook(("on_synthetic",)),))
+
+
 def _read(objects: str, path: str) -> None:
     kernel = config.Kernel(activity_ring_bytes=_RING, persist=path != "-", pin_path=path)
     tree = choose(kernel.hierarchy, Path(kernel.cgroup_root))
     cgroups = Cgroups(tree.name, lambda cgroup: parse(cgroup) is not None)
     with tempfile.TemporaryDirectory() as keep:
-        opened = Kernel.open(kernel, cgroups, (*PROGRAMS, "activity"), Path(objects), Path(keep))
+        opened = Kernel.open(kernel, cgroups, Asked((*probes.LIFE, SYNTHETIC)), Path(objects), Path(keep))
         _say("ready")
         for _line in sys.stdin:
             for _samples in opened.rest():

@@ -40,7 +40,8 @@ def open_types(build: Path) -> Types:
     """BTF of the synthetic record, with its number among the kinds."""
     source = Path(__file__).with_name("open.bpf.c")
     output = build / "open.bpf.o"
-    command = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86", "-I", "bpf", "-c"]
+    command = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86", "-I", "bpf"]
+    command += ["-I", "/usr/include/x86_64-linux-gnu", "-c"]
     subprocess.run([*command, str(source), "-o", str(output)], check=True)
     opened = Object(output)
     types = Types(opened.btf())

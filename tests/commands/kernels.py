@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import cast
 
 from exporter.model import RawSample
+from exporter.source.hooks import Probe
 from exporter.source.programs import Kernel, Lost, Seen
 from tests.test_agent import OFFSET, Source
 
@@ -12,6 +13,7 @@ class Scripted(Source):
     """Holds `samples` in one ring, each a byte long as far as positions go; `resumed` says that probes were pinned."""
 
     sees_host = True
+    probes: tuple[Probe, ...] = ()
     RING = 7
 
     def __init__(self, samples: list[RawSample] | None = None, *, resumed: bool = False, boot_id: str = "b007") -> None:

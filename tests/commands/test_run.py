@@ -14,6 +14,7 @@ from exporter.config import Config
 from exporter.keeping import OnDisk
 from exporter.model import RawSample
 from exporter.notify import Notifier
+from exporter.source.hooks import Probe
 from exporter.telemetry import Ledger
 from exporter.vitals import Vitals
 from tests.commands.kernels import Scripted
@@ -95,6 +96,24 @@ def test_a_run_begins_and_ends_with_a_record_and_lets_the_kernel_forget_all(tmp_
     assert told(tmp_path)[0]["podwitness.agent.resumed"] is False
     assert kernel.acknowledged == 12
     assert ran.ledger.summary() == "seen 14; it: sent 18, dropped 0"  # four spans more
+
+
+def test_behind_the_beginning_stands_what_can_be_seen_and_what_cannot(tmp_path: Path) -> None:
+    kernel = Scripted(ring(1))
+    kernel.probes = (Probe("process.exec", "tp_btf/sched_process_exec"), Probe("file.open", "", "no such hook"))
+    run(tmp_path, kernel)
+    _started, seen, unseen, *_rest = told(tmp_path)
+    probe = "podwitness.agent.probe."
+    assert (seen["name"], seen[probe + "type"], seen[probe + "hook"]) == (
+        "agent.probe_attached",
+        "process.exec",
+        "tp_btf/sched_process_exec",
+    )
+    assert (unseen["name"], unseen[probe + "type"], unseen[probe + "reason"]) == (
+        "agent.probe_failed",
+        "file.open",
+        "no such hook",
+    )
 
 
 def test_with_pinned_probes_the_next_run_goes_on_where_the_last_was_safe_and_nothing_is_missing(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
-"""The dispatchers and the programs they stand for: same names, same hooks."""
+"""Hooks as they are declared, and the programs and dispatchers in bpf/ that they name."""
 
 import pytest
 
 from exporter import probes
+from exporter.model import Kind
+from exporter.probes.words import SYSCALLS
 from exporter.source.btf import Types
+from exporter.source.hooks import ON_CALL
 from exporter.source.libbpf import Object
 from exporter.source.programs import objects_directory
 
 PROGRAMS = sorted({kind.program for kind in probes.KINDS})
+UNPINNED = ("kprobe", "kretprobe")
+"""Hooks by a perf event: with pins the next best is taken."""
 
 
 def sections(name: str) -> dict[str, str]:
@@ -18,14 +23,40 @@ def sections(name: str) -> dict[str, str]:
         opened.close()
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_every_program_has_a_dispatcher_at_its_hook(name: str) -> None:
-    dispatchers = sections("dispatch")
-    assert sections(name).items() <= dispatchers.items()
+SECTIONS = {program: section for name in (*PROGRAMS, "call") for program, section in sections(name).items()}
+ATTACHED = {program for kind in probes.KINDS for hook in kind.hooks for program in hook.programs} | {ON_CALL}
+HANDLERS = {handler for kind in probes.KINDS for hook in kind.hooks for handler in hook.handled.values()}
 
 
-def test_every_dispatcher_is_some_programs() -> None:
-    assert sections("dispatch").keys() == {hook for name in PROGRAMS for hook in sections(name)}
+def test_every_attached_program_has_a_dispatcher_at_its_hook_and_no_other_has() -> None:
+    pinned = {program: SECTIONS[program] for program in ATTACHED if SECTIONS[program].partition("/")[0] not in UNPINNED}
+    assert sections("dispatch") == pinned
+
+
+def test_every_program_is_somebodys() -> None:
+    assert SECTIONS.keys() == ATTACHED | HANDLERS
+    assert not ATTACHED & HANDLERS
+
+
+def test_handlers_of_system_calls_are_what_a_tail_call_from_there_can_reach() -> None:
+    assert {SECTIONS[handler] for handler in HANDLERS} <= {SECTIONS[ON_CALL]}
+
+
+@pytest.mark.parametrize("kind", probes.KINDS, ids=lambda kind: kind.name)
+def test_every_kind_has_hooks_that_name_calls_the_kernel_has(kind: Kind) -> None:
+    assert kind.hooks
+    for hook in kind.hooks:
+        assert bool(hook.handler) == bool(hook.calls)
+        assert hook.handled.keys() <= SYSCALLS.keys()
+
+
+def test_a_system_call_has_one_handler() -> None:
+    handlers: dict[str, set[str]] = {}
+    for kind in probes.KINDS:
+        for hook in kind.hooks:
+            for call, handler in hook.handled.items():
+                handlers.setdefault(call, set()).add(handler)
+    assert {call: names for call, names in handlers.items() if len(names) > 1} == {}
 
 
 @pytest.mark.parametrize("name", [*PROGRAMS, "snapshot"])
@@ -36,5 +67,5 @@ def test_every_object_has_the_structs_that_the_reader_shares(name: str) -> None:
     loss = {f"{which}.{part}" for which in ("lost", "unread", "shed") for part in ("count", "since", "until")}
     assert {member.name for member in types.members("ring_counts")} == {"produced", *loss}
     assert {member.name for member in types.members("reader")} == {
-        *("asleep", "agent_tgid", "agent_start", "agent_cgroup", "lease_until", "shed", "looked", "unsaved")
+        *("asleep", "agent_tgid", "agent_start", "agent_cgroup", "lease_until", "shed", "looked", "unsaved", "bursts")
     }

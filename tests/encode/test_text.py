@@ -143,7 +143,7 @@ def test_a_line_is_bounded_whatever_is_in_it(arguments: list[str]) -> None:
     assert len(lines(encoder(), observed.event("process.exec", process))) < 3 * (SHOWN + 10) + 20
 
 
-def test_events_without_a_sign_of_their_own_show_their_values(curl: Process) -> None:
+def test_other_events_show_their_values(curl: Process) -> None:
     opened = Kind(
         name="file.open",
         program="file",
@@ -156,7 +156,7 @@ def test_events_without_a_sign_of_their_own_show_their_values(curl: Process) -> 
     event = observed.event("process.fork", curl)
     event.kind, event.values = opened, ("/etc/pass wd", ("O_RDWR", "O_CREAT"), 7)
     assert lines(text, event).endswith(' "/etc/pass wd" O_RDWR,O_CREAT\n')
-    assert lines(text, event).startswith("❓ open    default/xwing /usr/bin/curl ")
+    assert lines(text, event).startswith("📬 open    default/xwing /usr/bin/curl ")
 
 
 def test_lines_keep_their_order_and_fill_batches(curl: Process) -> None:

@@ -5,7 +5,16 @@ import pytest
 from exporter.config import Batch, FieldFilter
 from exporter.encode.text import TextEncoder
 from exporter.model import Kind, Value
-from exporter.probes import AGENT_KINDS, AGENT_STARTED, AGENT_STOPPED, DEGRADATION, EVENTS_LOST, TOLD
+from exporter.probes import (
+    AGENT_KINDS,
+    AGENT_STARTED,
+    AGENT_STOPPED,
+    DEGRADATION,
+    EVENTS_LOST,
+    PROBE_ATTACHED,
+    PROBE_FAILED,
+    TOLD,
+)
 from exporter.probes.agent import CHAIN_SIGNED
 from exporter.shape import fields
 from tests.encode.events import make_agent_event, make_stream
@@ -37,6 +46,8 @@ def line(kind: Kind, *values: Value | None, without: str = "") -> str:
         ),
         (DEGRADATION, ("arguments", "begun", 1, 2), "⚠️ degraded: arguments begun"),
         (CHAIN_SIGNED, (None, None), "🔏 chain signed"),
+        (PROBE_ATTACHED, ("file.open", "fexit/do_filp_open"), "🔌 probe attached file.open: fexit/do_filp_open"),
+        (PROBE_FAILED, ("file.open", "no such hook"), '🙈 cannot see file.open: "no such hook"'),
         (CHAIN_SIGNED, ("56475aa75463474c", "c2ln"), "🔏 chain signed by key 56475aa75463474c"),
     ],
 )

@@ -71,3 +71,28 @@ def test_the_limits_hold_for_any_arguments(args: tuple[str, ...], each: int, tot
     assert sum(len(str(arg).encode()) for arg in kept) <= total
     if kept != args:
         assert told["podwitness.process.args.truncated"] is True
+
+
+def refused(args: tuple[str, ...], **facts: Value) -> tuple[Value | None, ...]:
+    settings = config.Arguments(max_bytes=100, max_total_bytes=250)
+    found: dict[str, Value] = {"args": args, "args_whole": len(args), "process.args_count": len(args), **facts}
+    return Arguments(lambda raw: tuple(arg.replace("hunter2", "*****") for arg in raw), settings).refused(found)
+
+
+def test_of_an_exec_that_failed_the_arguments_are_redacted_cut_and_counted_too() -> None:
+    assert refused(("client", "--password=hunter2")) == (("client", "--password=*****"), 2, None)
+    assert refused(("a", "x" * 101)) == (("a", "x" * 100), 2, True)
+    assert refused(()) == (None, 0, None)
+
+
+def test_what_the_kernel_could_not_read_or_count_is_said() -> None:
+    assert refused(("a", ""), args_missing=True) == (("a", ""), 2, True)
+    assert refused(("a", "b"), args_whole=1) == (("a", "b"), 2, True)
+    assert refused(("a",), args_missing=True, args_uncounted=True) == (("a",), None, True)
+
+
+@given(st.lists(st.text(max_size=300), max_size=20).map(tuple))
+def test_nothing_of_a_refused_exec_is_cut_unsaid(args: tuple[str, ...]) -> None:
+    told, count, missing = refused(args)
+    assert count == len(args)
+    assert missing is (None if (told or ()) == args else True)

@@ -38,6 +38,16 @@ def test_its_events_are_of_the_host_and_of_no_process() -> None:
     assert set(said(told[1]).values()) == {"caches", "begun", 7, 9}
 
 
+def test_what_can_be_seen_here_and_what_cannot_is_told_for_each_event_type() -> None:
+    own = Own("b007", HOST)
+    seen, unseen = own.seen("file.open", "sys_exit: open openat"), own.unseen("namespace.setns", "no such hook")
+    assert (seen.kind, unseen.kind) == (probes.PROBE_ATTACHED, probes.PROBE_FAILED)
+    probe = "podwitness.agent.probe."
+    assert said(seen) == {probe + "type": "file.open", probe + "hook": "sys_exit: open openat"}
+    assert said(unseen) == {probe + "type": "namespace.setns", probe + "reason": "no such hook"}
+    assert (seen.kind.severity, unseen.kind.severity) == (5, 13)
+
+
 def test_no_two_have_the_same_uid_however_fast_they_come() -> None:
     own = Own("b007", HOST)
     uids = [own.stopped().uid for _ in range(10_000)]

@@ -1,12 +1,23 @@
 """Other builds of our programs: bpf/ copied, changed and compiled as the Makefile does it."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from exporter.source.programs import objects_directory
 
-_FLAGS = ("-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86")
+_FLAGS = (
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Werror",
+    "-target",
+    "bpf",
+    "-mcpu=v3",
+    "-D__TARGET_ARCH_x86",
+    "-I/usr/include/x86_64-linux-gnu",
+)
 _PLACE = "	struct image image;\n	tid_t tid; /*"
 
 
@@ -65,3 +76,19 @@ def compiled(folder: Path) -> Path:
         subprocess.run(["clang", *_FLAGS, "-I", str(folder), "-c", str(source), "-o", str(made)], check=True)
         subprocess.run(["llvm-strip", "-g", str(made)], check=True)
     return folder
+
+
+BUILDS = {"longer-exec": longer_exec, "with-flood": with_flood}
+MADE = "PODWITNESS_BUILDS"
+
+
+def prepared(name: str, folder: Path) -> Path:
+    """That build, made in `folder`; in a machine of tests/machines the one that was made before it started.
+
+    A compiler on an emulated CPU takes minutes.
+    """
+    if MADE not in os.environ:
+        return BUILDS[name](folder / name)
+    made = Path(os.environ[MADE], name)
+    assert made.exists(), f"{name} did not compile on the machine that started this one"
+    return made

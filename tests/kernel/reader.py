@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from exporter import config, probes
-from exporter.model import Event, Kind, RawSample, Value
+from exporter.model import Event, Hook, Kind, RawSample, Value
 from exporter.source import descriptors
 from exporter.source.decode import Decoders
 from exporter.source.losses import boot_now
-from exporter.source.programs import Cgroups, Kernel, objects_directory
+from exporter.source.programs import Asked, Cgroups, Kernel, objects_directory
 
 RING = 1 << 20
-FLOOD = Kind(name="flood", program="flood", ring="activity")
+FLOOD = Kind(name="flood", program="flood", ring="activity", hooks=(Hook(("on_flood",)),))
 
 
 def open_kernel(pin_path: Path, folder: Path, objects: Path, ring: int = RING) -> Kernel:
@@ -31,8 +31,8 @@ def open_kernel(pin_path: Path, folder: Path, objects: Path, ring: int = RING) -
     settings = config.Kernel(
         persist=True, pin_path=str(pin_path), lifecycle_ring_bytes=ring, activity_ring_bytes=4096, hierarchy="v2"
     )
-    programs = ["process", "flood"] if (objects / "flood.bpf.o").exists() else ["process"]
-    return Kernel.open(settings, Cgroups("v2", lambda _path: False), programs, objects, folder / "objects")
+    kinds = (*probes.LIFE, FLOOD) if (objects / "flood.bpf.o").exists() else probes.LIFE
+    return Kernel.open(settings, Cgroups("v2", lambda _path: False), Asked(kinds), objects, folder / "objects")
 
 
 class Reader:
@@ -95,10 +95,10 @@ class Reader:
 
     def set(self, name: str, value: int) -> None:
         """A member of struct reader."""
-        self._kernel._current.reader.set(name, value)
+        self._kernel._attached.current.reader.set(name, value)
 
     def get(self, name: str) -> int:
-        return self._kernel._current.reader.get(name)
+        return self._kernel._attached.current.reader.get(name)
 
     def unsaved(self, *words: bool) -> bool:
         for word in words:

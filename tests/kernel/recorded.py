@@ -1,32 +1,62 @@
 """The real probes around a workload: `podwitness record` runs beside it, then the recording is decoded."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exporter import probes
-from exporter.model import Event
+from exporter.model import Event, Value
 from exporter.source.decode import Decoder
 from exporter.source.recording import Recording
-from tests.waiting import wait_for
+from tests.waiting import SLOWER, wait_for
 
 PODWITNESS = str(Path(sys.executable).with_name("podwitness"))
 
 
+SEEN: dict[str, str] = {}
+"""The hook of each event type that the running test has looked at; conftest.py puts it into the test's result."""
+
+
 class Told(NamedTuple):
-    """What the kernel told: the processes that were there, then the events in the ring's order."""
+    """What the kernel told: the processes that were there, then the events in the ring's order; by which hooks."""
 
     snapshot: list[Event]
     events: list[Event]
+    hooks: Mapping[str, str] = {}
 
     def of(self, kind: str) -> list[Event]:
-        """Events of one type."""
+        """Events of one type; that the test looks at it, and the hook it was seen by, go into the test's result."""
+        if kind in self.hooks:
+            SEEN[kind] = self.hooks[kind]
         return [event for event in self.events if event.kind.name == kind]
+
+
+def settings(*types: str) -> str:
+    """Settings that look at these event types too, and at no others that are on by default."""
+    named = {name for glob in types for name in (kind.name for kind in probes.KINDS) if fnmatchcase(name, glob)}
+    unnamed = [kind.name for kind in probes.KINDS if kind not in probes.LIFE and kind.name not in named]
+    return json.dumps(
+        {"sinks": {}, "observe": {"types": {"include": types, "exclude": unnamed}, "aggregate": {"types": []}}}
+    )
+
+
+def opens_only(**observe: Any) -> str:
+    """Settings that look at file.open, each one told, under these rules."""
+    whole = json.loads(settings("file.open"))
+    whole["observe"] |= observe
+    return json.dumps(whole)
+
+
+def attributes(event: Event) -> dict[str, Value]:
+    """What an event itself says, without its process."""
+    return {name: value for name, value in zip(event.kind.own, event.values, strict=False) if value is not None}
 
 
 @contextmanager
@@ -53,7 +83,7 @@ def recording(folder: Path, settings: str = "sinks: {}") -> Iterator[Callable[[]
 
 def _finish(recorder: subprocess.Popen[str], output: Path) -> Told:
     recorder.send_signal(signal.SIGTERM)
-    _out, said = recorder.communicate(timeout=30)
+    _out, said = recorder.communicate(timeout=30 * SLOWER)
     assert recorder.returncode == 0, said
     return decode(output)
 
@@ -63,7 +93,7 @@ def decode(path: Path) -> Told:
     recording = Recording(path)
     snapshots = Decoder([probes.SNAPSHOT], recording.types, recording.boot_id)
     decoder = Decoder(probes.KINDS, recording.types, recording.boot_id)
-    told = Told([], [])
+    told = Told([], [], {probe.type: probe.hook for probe in recording.probes})
     for line in recording.lines():
         told.snapshot.extend(snapshots.decode([seen.sample for seen in line.seen], recording.offset(), time.time_ns()))
         told.events.extend(decoder.decode(line.samples, recording.offset(), line.observed))

@@ -16,12 +16,13 @@ import pytest
 from exporter.source.libbpf import library
 from exporter.source.programs import objects_directory
 from tests.kernel.bpffs import bpffs
-from tests.kernel.builds import longer_exec, with_flood
+from tests.kernel.builds import prepared
 from tests.kernel.pinned import MARK, TRUE, Place, Reader, generations, lost, marks, more_than, run, workload, written
 from tests.kernel.reader import journal
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kernel
+same_anywhere = pytest.mark.slow(reason="what the agent does, on any kernel alike; minutes where the CPU is emulated")
 
 N = 23
 MINUTE = 60 * 10**9
@@ -35,12 +36,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture(scope="session")
 def other_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return longer_exec(tmp_path_factory.mktemp("build") / "bpf")
+    return prepared("longer-exec", tmp_path_factory.mktemp("build"))
 
 
 @pytest.fixture(scope="session")
 def flooding_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_flood(tmp_path_factory.mktemp("build") / "bpf")
+    return prepared("with-flood", tmp_path_factory.mktemp("build"))
 
 
 def each_once(place: Place, expected: Sequence[str]) -> None:
@@ -99,6 +100,7 @@ def test_other_ring_sizes_are_another_generation(place: Place) -> None:
         assert second.marks() == ["large"]
 
 
+@same_anywhere
 def test_readers_killed_again_and_again_miss_nothing_and_tell_nothing_twice(place: Place) -> None:
     runs = 0
     for _life in range(8):
@@ -114,6 +116,7 @@ def test_readers_killed_again_and_again_miss_nothing_and_tell_nothing_twice(plac
     each_once(place, [str(number) for number in range(runs)])
 
 
+@same_anywhere
 def test_upgrades_and_downgrades_during_a_flood_lose_nothing_and_tell_nothing_twice(
     place: Place, other_build: Path
 ) -> None:
@@ -164,6 +167,7 @@ def test_builds_that_follow_each_other_and_never_read_do_not_fill_the_kernel(pla
     assert 0 < since < until
 
 
+@same_anywhere
 def test_an_old_generation_whose_objects_are_gone_is_still_read_and_removed(place: Place, other_build: Path) -> None:
     with place.reader(other_build):
         run("old")
@@ -175,6 +179,7 @@ def test_an_old_generation_whose_objects_are_gone_is_still_read_and_removed(plac
             reader.answer()
 
 
+@same_anywhere
 def test_an_old_generation_stays_until_its_losses_are_told_and_goes_then(place: Place, other_build: Path) -> None:
     small = 4096
     with place.reader(other_build, small):
@@ -191,6 +196,7 @@ def test_an_old_generation_stays_until_its_losses_are_told_and_goes_then(place: 
         assert len(generations(place)) == 1
 
 
+@same_anywhere
 def test_where_nothing_of_the_last_agent_is_known_its_losses_are_taken_as_told(place: Place, other_build: Path) -> None:
     small = 4096
     with place.reader(other_build, small) as first:
@@ -207,6 +213,7 @@ def test_where_nothing_of_the_last_agent_is_known_its_losses_are_taken_as_told(p
         assert len(generations(place)) == 1
 
 
+@same_anywhere
 def test_a_reader_without_room_waits_whatever_an_old_generation_holds(place: Place, other_build: Path) -> None:
     with place.reader(other_build):
         run("old")
@@ -215,6 +222,7 @@ def test_a_reader_without_room_waits_whatever_an_old_generation_holds(place: Pla
         assert reader.ask("wait", False) is False
 
 
+@same_anywhere
 def test_where_objects_cannot_be_kept_it_watches_all_the_same_and_the_next_start_keeps_them(
     place: Place, other_build: Path
 ) -> None:
@@ -229,6 +237,7 @@ def test_where_objects_cannot_be_kept_it_watches_all_the_same_and_the_next_start
         assert reader.marks() == ["unkept", "kept"]
 
 
+@same_anywhere
 @pytest.mark.parametrize("meddle", ['rm -r "$0"', 'mkdir "$0/more"'])
 def test_pins_that_somebody_meddles_with_do_not_end_the_reader(place: Place, other_build: Path, meddle: str) -> None:
     with place.reader(other_build):
@@ -282,6 +291,7 @@ def test_without_a_reader_the_programs_stop_when_the_lease_is_over_and_count(pla
         assert second.ask("losses") == []
 
 
+@same_anywhere
 def test_a_loss_while_no_agent_ran_is_told_once_by_the_next(place: Place) -> None:
     small = 4096
     with place.reader(None, small) as first:
@@ -303,6 +313,7 @@ def test_a_loss_while_no_agent_ran_is_told_once_by_the_next(place: Place) -> Non
     assert sum(loss[2] for loss in told) + len(written(place)) >= 3 * 3 * N
 
 
+@same_anywhere
 def test_a_loss_that_was_taken_but_not_told_is_told_by_the_next_from_the_last_told_look_on(place: Place) -> None:
     small = 4096
     with place.reader(None, small) as first:
@@ -317,6 +328,7 @@ def test_a_loss_that_was_taken_but_not_told_is_told_by_the_next_from_the_last_to
     assert since <= before < taken[3] <= taken[4] <= until
 
 
+@same_anywhere
 def test_that_numbers_are_unsaved_is_known_to_later_agents_of_any_build(place: Place, other_build: Path) -> None:
     with place.reader() as first:
         run("old")
@@ -428,6 +440,7 @@ STRIDE = os.environ.get("PODWITNESS_STRIDE", "1")
 """1: killed before each change that a start makes; n: before every n-th, where the CPU is emulated."""
 
 
+@same_anywhere
 def test_wherever_a_start_or_an_upgrade_is_killed_the_next_start_heals_it(place: Place, other_build: Path) -> None:
     """Each change of pins, slots, files and words: killed right before it, then started again."""
     argv = [sys.executable, "-m", "tests.kernel.interrupted", str(place.pins), str(place.folder), str(other_build)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.model import Event, Value
+from tests.kernel.programs import compiled
 from tests.kernel.recorded import Told, args, recording
 
 pytestmark = pytest.mark.kernel
@@ -363,14 +364,6 @@ int main(void)
 	return 0;
 }
 """
-
-
-def compiled(folder: Path, source: str) -> str:
-    """A small program of the test's own; clang is there, it compiles the probes."""
-    (folder / "program.c").write_text(source)
-    program = str(folder / "program")
-    subprocess.run(["clang", "-O1", "-pthread", str(folder / "program.c"), "-o", program], check=True)
-    return program
 
 
 def test_threads_that_leave_at_once_end_their_process_once(tmp_path: Path) -> None:

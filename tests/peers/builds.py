@@ -89,7 +89,7 @@ def _built(recipe: Recipe, build: "Callable[[Recipe, Path], None] | None" = None
     folder = cache() / "peers" / f"{recipe.binary}-{recipe.digest}"
     try:
         if not folder.exists():
-            with _locked(folder.name):
+            with locked(folder.name):
                 if not folder.exists():
                     (build or _build)(recipe, folder)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -210,7 +210,7 @@ def _toolchain(name: str, lock: Path) -> Path:
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     folder = cache() / f"{name}-{digest}"
     if not folder.exists():
-        with _locked(folder.name):
+        with locked(folder.name):
             if not folder.exists():
                 _install(name, lock, folder)
     return next(folder.glob("lib/python*/site-packages"))
@@ -230,7 +230,7 @@ def _install(name: str, lock: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _locked(name: str) -> Iterator[None]:
+def locked(name: str) -> Iterator[None]:
     """One builder of `name` at a time on this machine; the kernel drops the lock of a killed one."""
     (cache() / "peers").mkdir(parents=True, exist_ok=True)
     with (cache() / f"{name}.lock").open("w") as lock:

@@ -86,6 +86,15 @@ class Collector:
         """Spans that came by OTLP."""
         return list(_records(self._folder / "otlp-traces.json", "resourceSpans", "scopeSpans", "spans"))
 
+    def metrics(self) -> list[Record]:
+        """The points of all metrics that came by OTLP, each with its metric's `name` and `unit` in `raw`."""
+        found = []
+        for metric in _records(self._folder / "otlp-metrics.json", "resourceMetrics", "scopeMetrics", "metrics"):
+            named = {"name": metric.raw["name"], "unit": metric.raw.get("unit", "")}
+            for point in (metric.raw.get("sum") or metric.raw.get("histogram") or metric.raw["gauge"])["dataPoints"]:
+                found.append(Record(metric.resource, attributes(point.get("attributes", ())), point | named))
+        return found
+
     def fluent_logs(self) -> list[Record]:
         """Log records that came by Fluent Forward; the tag is the attribute `fluent.tag`."""
         return list(_records(self._folder / "fluent-logs.json", "resourceLogs", "scopeLogs", "logRecords"))
@@ -105,7 +114,7 @@ class Collector:
         storage.mkdir(exist_ok=True)
         files = {
             f"file/{name}": {"path": str(folder / f"{name}.json"), "append": True, "flush_interval": "10ms"}
-            for name in ("otlp-logs", "otlp-traces", "fluent-logs")
+            for name in ("otlp-logs", "otlp-traces", "otlp-metrics", "fluent-logs")
         }
         tls = {"tls": self._tls.settings} if self._tls else {}
         protocols = {
@@ -126,6 +135,7 @@ class Collector:
                 "pipelines": {
                     "logs/otlp": {"receivers": ["otlp"], "exporters": ["file/otlp-logs", "debug"]},
                     "traces/otlp": {"receivers": ["otlp"], "exporters": ["file/otlp-traces", "debug"]},
+                    "metrics/otlp": {"receivers": ["otlp"], "exporters": ["file/otlp-metrics", "debug"]},
                     "logs/fluent": {
                         "receivers": ["fluent_forward"],
                         "exporters": ["file/fluent-logs", "debug"],

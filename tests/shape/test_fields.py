@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from exporter.config import FieldFilter
 from exporter.errors import ConfigError
 from exporter.model import SEQUENCE, Keep
-from exporter.probes import AGENT_KINDS, KINDS, TOLD
+from exporter.probes import AGENT_KINDS
+from exporter.probes import LIFE as KINDS
 from exporter.probes.resource import RESOURCE, TEMPLATES
 from exporter.shape import fields
 
+TOLD = (*KINDS, *AGENT_KINDS)
 EVERYTHING = {
     *(name for kind in KINDS for name in kind.attributes),
     *RESOURCE,
@@ -120,7 +122,7 @@ def test_refuses_a_glob_that_no_attribute_can_match_and_guesses_what_was_meant(g
     with pytest.raises(ConfigError) as caught:
         compiled(FieldFilter(include=("process.pid",)), FieldFilter(exclude=("host.id", glob)))
     assert caught.value.where == "c.yaml: sinks.a.fields[1].exclude[1]"
-    assert caught.value.what.startswith(f"{glob} matches no attribute of process.exec, ")
+    assert caught.value.what.startswith(f"{glob} matches no attribute of any event type")
     assert caught.value.hint == hint
 
 

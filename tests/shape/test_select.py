@@ -4,9 +4,12 @@ import pytest
 
 from exporter.config import Globs
 from exporter.errors import ConfigError
-from exporter.probes import AGENT_KINDS, KINDS, TOLD
+from exporter.model import Kind
+from exporter.probes import AGENT_KINDS
+from exporter.probes import LIFE as KINDS
 from exporter.shape import select
 
+TOLD = (*KINDS, *AGENT_KINDS)
 ALL = {"process.exec", "process.fork", "process.exit"}
 
 
@@ -59,14 +62,17 @@ def test_upper_case_is_another_name() -> None:
 
 
 AGENT = {kind.name for kind in AGENT_KINDS}
+ATTACHED = {"agent.probe_attached"}
+"""One for each probe, of which nothing is missing if they are left out."""
 
 
 @pytest.mark.parametrize(
     ("globs", "wanted"),
     [
         (Globs(), ALL | AGENT),
-        (Globs(include=("process.exec",)), {"process.exec"} | AGENT),
-        (Globs(include=("agent.started",)), AGENT),
+        (Globs(include=("process.exec",)), {"process.exec"} | AGENT - ATTACHED),
+        (Globs(include=("agent.started",)), AGENT - ATTACHED),
+        (Globs(include=("agent.*",)), AGENT),
         (Globs(exclude=("process.fork",)), ALL - {"process.fork"} | AGENT),
         (Globs(exclude=("agent.events_lost",)), ALL | AGENT - {"agent.events_lost"}),
         (Globs(include=("process.exec",), exclude=("agent.*",)), {"process.exec"}),
@@ -95,3 +101,36 @@ def test_guesses_names_of_the_agents_own_events_too(glob: str, hint: str) -> Non
     with pytest.raises(ConfigError) as caught:
         select.compile(Globs(exclude=(glob,)), TOLD, where="events")
     assert caught.value.hint == f"did you mean {hint}?"
+
+
+OPEN = Kind(name="file.open", by_default=False)
+CHMOD = Kind(name="file.chmod")
+
+
+@pytest.mark.parametrize("include", [(), ("process.*",), ("*",), ("file.*", "agent.stopped"), ("file.chmod",)])
+def test_a_sink_may_ask_for_what_is_looked_at_and_for_what_the_agent_says(include: tuple[str, ...]) -> None:
+    select.awaited(Globs(include=include), (*TOLD, OPEN, CHMOD), (*KINDS, CHMOD), where="sinks.a.events")
+
+
+@pytest.mark.parametrize(
+    ("include", "looked_at", "said"),
+    [
+        (
+            ("process.exec", "file.open"),
+            (*KINDS, CHMOD),
+            "include[1]: file.open is not looked at (add file.open to observe.types.include)",
+        ),
+        (("file.o*",), KINDS, "include[0]: file.open is not looked at (add file.o* to observe.types.include)"),
+        (
+            ("file.*",),
+            KINDS,
+            "include[0]: file.chmod, file.open are not looked at (take file.* out of observe.types.exclude)",
+        ),
+    ],
+)
+def test_a_sink_that_asks_for_what_is_not_looked_at_would_wait_for_ever(
+    include: tuple[str, ...], looked_at: tuple[Kind, ...], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        select.awaited(Globs(include=include), (*TOLD, OPEN, CHMOD), looked_at, where="c.yaml: sinks.a.events")
+    assert str(caught.value) == f"c.yaml: sinks.a.events.{said}"

@@ -4,10 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.errors import KernelError
 from exporter.source import descriptors
-from exporter.source.libbpf import Object
+from exporter.source.libbpf import Object, telling
 from exporter.source.programs import objects_directory
 
 ENDLESS = """
@@ -101,10 +103,62 @@ def test_a_program_that_the_verifier_refuses_is_an_error_with_the_verifiers_reas
     opened.close()
 
 
+BEYOND = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, __u64); }
+    numbers SEC(".maps");
+SEC("raw_tracepoint/sched_process_exit") int beyond(void *context) {
+    __u32 key = 0; __u64 *found = bpf_map_lookup_elem(&numbers, &key);
+    return found ? found[7] : 0;
+}
+char gpl[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.kernel
+def test_what_the_verifier_refuses_is_one_line_and_its_whole_log_is_there_for_those_who_ask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG", "podwitness")
+    opened = Object(compiled(BEYOND, tmp_path, "-g"))
+    with pytest.raises(KernelError) as caught:
+        opened.load()
+    opened.close()
+    assert (
+        caught.value.what == "cannot be loaded: Permission denied: R0 min value is outside of the allowed memory range"
+    )
+    assert "BEGIN PROG LOAD LOG" in caplog.text
+    assert "processed " in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (("0: (85) call bpf_ktime_get_ns#5", "infinite loop detected at insn 0", "cur state: R1=ctx()"), 1),
+        (("invalid access to map value, value_size=8 off=56 size=8", "R0 min value is outside of the range"), 1),
+        (("BPF program is too large. Processed 1000001 insn", "verification time 12 usec", "stack depth 0"), 0),
+        (("R2 unbounded memory access, use 'var &= const'",), 0),
+        (("; return 1; @ x.c:3", "R1=ctx() R10=fp0", "mark_precise: frame0: last_idx 3", "R1 type=inv expected=fp"), 3),
+    ],
+)
+def test_of_a_verifiers_log_the_line_is_told_that_says_what_is_wrong(lines: tuple[str, ...], told: int) -> None:
+    log = "".join(f"{line}\n" for line in (*lines, "processed 3 insns (limit 1000000) max_states_per_insn 0"))
+    for end in ("-- END PROG LOAD LOG --\nlibbpf: prog 'x': failed to load: -22\n", ""):  # cut where it is too long
+        before = "libbpf: prog 'x': BPF program load failed: Invalid argument\n"
+        assert telling(f"{before}libbpf: prog 'x': -- BEGIN PROG LOAD LOG --\n{log}{end}") == lines[told]
+
+
+@given(st.text())
+def test_whatever_was_said_at_most_one_line_of_it_is_told(said: str) -> None:
+    assert len(telling(said).splitlines()) <= 1
+
+
 @pytest.mark.kernel
 def test_a_hook_that_this_kernel_does_not_have_is_an_error_that_names_the_program(tmp_path: Path) -> None:
     opened = Object(compiled(NOWHERE, tmp_path, "-g"))
     opened.load()
     with pytest.raises(KernelError, match=r"program nowhere cannot be attached: .*\(this kernel has no such hook\)"):
-        opened.attach()
+        opened.attach(opened.sections().keys())
     opened.close()

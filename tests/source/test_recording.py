@@ -13,6 +13,7 @@ from exporter.errors import RecordingError
 from exporter.model import RawSample
 from exporter.source import libbpf
 from exporter.source.btf import Types
+from exporter.source.hooks import Better, Probe
 from exporter.source.programs import Kernel, Seen, objects_directory
 from exporter.source.recording import FORMAT, Line, Recorder, Recording
 from tests.sink.files import no_file_longer_than
@@ -27,6 +28,10 @@ class Machine:
 
     def __init__(self) -> None:
         self.types = {name: _types(name) for name in ("snapshot", "process")}
+        self.probes = (
+            Probe("process.exec", "tp_btf/sched_process_exec", programs=("on_exec",)),
+            Probe("file.open", "", "no such hook", (Better("fexit/do_filp_open", "no such hook"),)),
+        )
 
     def offset(self) -> int:
         return OFFSET
@@ -80,6 +85,12 @@ def with_line(path: Path, number: int, line: bytes) -> Path:
     lines[number - 1] = line
     path.write_bytes(b"\n".join(lines) + b"\n")
     return path
+
+
+def test_a_recording_says_by_which_hooks_it_was_made(path: Path) -> None:
+    recording = Recording(path)
+    assert recording.probes == MACHINE.probes
+    recording.close()
 
 
 def test_what_was_recorded_is_what_is_read(path: Path) -> None:

@@ -19,17 +19,12 @@ SAMPLE(synthetic_activity)
 	__u32 pad;
 };
 
-struct pt_regs {
-	unsigned long di;
-	unsigned long si;
-} __attribute__((preserve_access_index));
-
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_synthetic, struct pt_regs *regs, long id)
 {
 	struct synthetic_activity event = {};
 
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (id != GETPRIORITY || BPF_CORE_READ(regs, di) != WHICH || is_own(task))
 		return 0;

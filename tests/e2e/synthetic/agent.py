@@ -12,20 +12,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from exporter import probes
-from exporter.model import Field, Kind
+from exporter.model import Field, Hook, Kind
 from exporter.source import programs
 
 SYNTHETIC = Kind(
     name="synthetic.activity",
     program="activity",
     ring="activity",
+    hooks=(Hook(("on_synthetic",)),),
     fields=(Field("number", "podwitness.synthetic.number"),),
     carries=("process.pid",),
     unused=("pad",),
 )
 
-probes.KINDS = (*probes.KINDS, SYNTHETIC)  # type: ignore[assignment]
-probes.TOLD = (*probes.TOLD, SYNTHETIC)  # type: ignore[assignment]
+probes.KINDS = (*probes.KINDS, SYNTHETIC)
+probes.TOLD = (*probes.TOLD, SYNTHETIC)
 programs.objects_directory = lambda: Path(os.environ["PODWITNESS_TEST_OBJECTS"])
 
 _time_ns, _clock = time.time_ns, Path(os.environ["PODWITNESS_TEST_CLOCK"])

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * System calls, seen when they end: what was asked for is still in the registers of user mode, what came of it is the
+ * tracepoint's argument. So one hook is both entry and exit, and nothing has to be kept between the two.
+ *
+ * `on_call` (call.bpf.c) is at that hook and calls the program that stands in `calls` under the number of the call.
+ * The numbers are those of x86-64; a call by the 32-bit table has its number translated, and its arguments are taken
+ * from where that table has them.
+ */
+#ifndef PODWITNESS_CALL_H
+#define PODWITNESS_CALL_H
+
+#include "event.h"
+
+#include <asm/unistd_64.h>
+
+#define CALLS 512
+#define NO_CALL 0xffff
+#define TS_COMPAT 2    /* arch/x86/include/asm/thread_info.h: this call came by the 32-bit table */
+#define SOCKETCALL 102 /* of the 32-bit table: many calls in one, its arguments in memory */
+#define SOCKETCALLS 21
+#define RESTART_FIRST -516 /* include/linux/errno.h: the kernel does the call again, or says EINTR */
+#define RESTART_LAST -512
+
+/* By table (64 bits, 32 bits) and number: the number on x86-64 where somebody asked for the call, else NO_CALL. */
+const volatile __u16 call_of[2][CALLS];
+
+/* A call that has ended: its arguments, and what it returned. */
+struct call {
+	__u64 args[6];
+	__s64 result;
+	call_t number;
+	__u32 pad;
+};
+
+static __always_inline bool is_compat(void)
+{
+	return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+}
+
+/* By socketcall()'s first argument (include/uapi/linux/net.h); send and recv are sendto and recvfrom. */
+static const __u16 socket_calls[SOCKETCALLS] = {
+	NO_CALL,	  __NR_socket,	   __NR_bind,	 __NR_connect,	__NR_listen,  __NR_accept,   __NR_getsockname,
+	__NR_getpeername, __NR_socketpair, __NR_sendto,	 __NR_recvfrom, __NR_sendto,  __NR_recvfrom, __NR_shutdown,
+	__NR_setsockopt,  __NR_getsockopt, __NR_sendmsg, __NR_recvmsg,	__NR_accept4, __NR_recvmmsg, __NR_sendmmsg,
+};
+
+static __always_inline __u32 wanted_call(__u64 number, __u64 first, bool compat)
+{
+	if (compat && number == SOCKETCALL) {
+		number = first < SOCKETCALLS ? socket_calls[first] : NO_CALL;
+		compat = false;
+	}
+	return number < CALLS ? call_of[compat][number] : NO_CALL;
+}
+
+/* NO_CALL where nobody asked for it. */
+static __always_inline __u32 call_number(struct pt_regs *regs, bool compat)
+{
+	return wanted_call(regs->orig_ax, regs->bx, compat);
+}
+
+static __always_inline void read_args(struct call *call, struct pt_regs *regs, bool compat)
+{
+	call->args[0] = compat ? (__u32)regs->bx : regs->di;
+	call->args[1] = compat ? (__u32)regs->cx : regs->si;
+	call->args[2] = compat ? (__u32)regs->dx : regs->dx;
+	call->args[3] = compat ? (__u32)regs->si : regs->r10;
+	call->args[4] = compat ? (__u32)regs->di : regs->r8;
+	call->args[5] = compat ? (__u32)regs->bp : regs->r9;
+}
+
+/* For programs in `calls`: the call that has just ended; false where it is going to be done again. */
+static __always_inline bool read_call(struct call *call, struct pt_regs *regs, long result)
+{
+	bool compat = is_compat();
+
+	if (result >= RESTART_FIRST && result <= RESTART_LAST)
+		return false;
+	call->number = call_number(regs, compat);
+	call->result = compat ? (__s32)result : result;
+	call->pad = 0;
+	read_args(call, regs, compat);
+	return true;
+}
+
+static __always_inline errno_t error_of(long result)
+{
+	return result < 0 && result >= -4095 ? -result : 0;
+}
+
+#endif

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files are opened: file.open.
+ *
+ * At the end of the call its file is there: the path is the kernel's own, walked after the fact. A call that failed has
+ * no file; then the path is as it was asked for, and marked.
+ */
+#include "burst.h"
+#include "file.h"
+
+#define O_ACCMODE 3
+#define O_CREAT 0100
+#define O_TRUNC 01000
+#define FMODE_CREATED 0x100000
+
+SAMPLE(file_open)
+{
+	struct header header;
+	struct repeats repeats;
+	struct object object;
+	errno_t error;
+	open_flags_t flags;
+	call_t call;
+	str_len_t path;
+	cut_t path_cut;
+	flag_t path_unresolved;
+	flag_t created;
+	__u8 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text);
+} open_text SEC(".maps");
+
+static __always_inline __u32 open_flags(struct call *call)
+{
+	__u64 flags = 0;
+
+	switch (call->number) {
+	case __NR_open:
+		return call->args[1];
+	case __NR_creat:
+		return O_CREAT | O_TRUNC | 1;
+	case __NR_openat2: /* struct open_how begins with them */
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)call->args[2]);
+		return flags;
+	default:
+		return call->args[2];
+	}
+}
+
+static __always_inline bool has_directory(struct call *call)
+{
+	return call->number != __NR_open && call->number != __NR_creat;
+}
+
+/* What somebody asked for: to read, to write, to create, a bit each. */
+const volatile __u8 open_access = 7;
+
+static __always_inline bool is_access_left_out(__u32 flags, bool created)
+{
+	__u32 mode = flags & O_ACCMODE;
+	__u8 access = (mode != 1) | (mode != 0) << 1 | created << 2;
+
+	return !(access & open_access);
+}
+
+static __always_inline void fill_opened(struct text *text, struct file_open *event, struct file *file,
+					struct task_struct *task)
+{
+	fill_object(&event->object, BPF_CORE_READ(file, f_inode));
+	event->path_unresolved = 0;
+	event->path = write_path(text, &file->f_path, task, &event->path_cut);
+}
+
+static __always_inline void fill_refused(struct text *text, struct file_open *event, struct call *call)
+{
+	bool at = has_directory(call);
+
+	clear_object(&event->object);
+	event->path_unresolved = 1;
+	event->path_cut = 0;
+	event->path = 0;
+	if (call->number != __NR_open_by_handle_at)
+		event->path = write_asked_path(text, (void *)call->args[at], at ? call->args[0] : AT_FDCWD);
+}
+
+/* The same file, or the same path that was refused, the same way. */
+static __always_inline void fill_key(struct text *text, struct burst_key *key, struct file_open *event,
+				     struct file *file, struct call *call)
+{
+	begin_burst(key, &event->header);
+	key->object[2] = (__u64)event->flags << 32 | event->call;
+	key->object[3] = (__u64)event->error << 32 | event->created;
+	if (file) {
+		key->object[0] = (__u64)BPF_CORE_READ(file, f_path.dentry);
+		key->object[1] = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	} else if (call->number != __NR_open_by_handle_at) {
+		key->object[0] = hash_asked(text, (void *)call->args[has_directory(call)]);
+		key->object[1] = has_directory(call) ? call->args[0] : AT_FDCWD;
+	}
+}
+
+/* Who opened it is known, and what came of it: tell it, once for a burst. */
+static __always_inline void tell_open(struct text *text, struct file_open *event, struct file *file, struct call *call,
+				      struct task_struct *task)
+{
+	bool bursts = can_burst(file_open_kind);
+	struct burst_key key;
+
+	if (bursts) {
+		fill_key(text, &key, event, file, call);
+		bursts = key.object[0] != 0;
+		if (bursts && is_repeated(&key, &event->header))
+			return;
+	}
+	text->used = 0;
+	if (file)
+		fill_opened(text, event, file, task);
+	else
+		fill_refused(text, event, call);
+	event->repeats = (struct repeats){.count = 1};
+	__u32 used = text->used, bytes = sizeof(*event) + used;
+	bool unwanted = is_path_left_out(text, 0);
+
+	if (used > TEXT_BYTES || (bursts && keep_burst(&key, &event->header, unwanted ? 0 : bytes)) || unwanted)
+		return;
+	submit(&activity, activity_ring, &event->header, bytes);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 key = 0;
+	struct text *text = bpf_map_lookup_elem(&open_text, &key);
+	struct call call;
+
+	if (!text || !read_call(&call, regs, result))
+		return 0;
+	struct file_open *event = STRUCT_OF(text, file_open);
+
+	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
+		return 0;
+	struct file *file = file_of(task, call.result);
+
+	event->error = error_of(call.result);
+	event->flags = open_flags(&call);
+	event->call = call.number;
+	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	event->pad = 0;
+	if (!is_access_left_out(event->flags, event->created))
+		tell_open(text, event, file, &call, task);
+	return 0;
+}
+
+#define FMODE_EXEC 040 /* include/linux/fs.h: not for open(), but for execve() */
+#define O_LARGEFILE 0100000
+#define MAX_ERRNO 4095
+#define IORING_OP_OPENAT 18
+#define IORING_OP_OPENAT2 28
+
+/* A function can be preempted, and another program run meanwhile: each has a scratch of its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text);
+} filp_text SEC(".maps");
+
+/* The call that ends in this; io_uring's own for what is done on its behalf. */
+static __always_inline __u32 opening_call(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (task->flags & PF_IO_WORKER)
+		return __NR_io_uring_enter;
+	return is_compat() ? NO_CALL : regs->orig_ax;
+}
+
+/* Every way to open a file by its path comes through here, io_uring's too, with the file in hand: no other thread can
+ * have put another one under its number.
+ */
+SEC("fexit/do_filp_open")
+int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_flags *how, struct file *file)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool failed = (unsigned long)file >= (unsigned long)-MAX_ERRNO;
+	struct call call = {.number = __NR_openat, .args = {directory, (__u64)BPF_CORE_READ(name, uptr)}};
+	__u32 key = 0, flags = BPF_CORE_READ(how, open_flag);
+	struct text *text = bpf_map_lookup_elem(&filp_text, &key);
+
+	if (!text || flags & FMODE_EXEC || task->flags & PF_KTHREAD)
+		return 0;
+	struct file_open *event = STRUCT_OF(text, file_open);
+
+	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
+		return 0;
+	event->error = failed ? -(long)file : 0;
+	event->flags = flags & ~O_LARGEFILE;
+	event->call = opening_call(task);
+	event->created = !failed && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	event->pad = 0;
+	if (!is_access_left_out(event->flags, event->created))
+		tell_open(text, event, failed ? NULL : file, &call, task);
+	return 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text);
+} uring_text SEC(".maps");
+
+/*
+ * What io_uring has opened under a descriptor. Of what it could not open nothing is left but the result, and of what
+ * has no descriptor (IORING_FILE_INDEX) nothing at all.
+ */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_uring_open, void *ring, struct io_kiocb *request)
+{
+	__u8 operation = request ? BPF_CORE_READ(request, opcode) : 0;
+	struct io_open *open = (void *)request; /* it lies where the request begins */
+	struct call call = {.number = __NR_open_by_handle_at};
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 key = 0;
+	struct text *text = bpf_map_lookup_elem(&uring_text, &key);
+
+	if ((operation != IORING_OP_OPENAT && operation != IORING_OP_OPENAT2) || !text)
+		return 0;
+	__s32 result = BPF_CORE_READ(request, cqe.res);
+	struct file *file = BPF_CORE_READ(open, file_slot) ? NULL : file_of(task, result);
+	struct file_open *event = STRUCT_OF(text, file_open);
+
+	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
+		return 0;
+	event->error = error_of(result);
+	event->flags = BPF_CORE_READ(open, how.flags) & ~O_LARGEFILE;
+	event->call = __NR_io_uring_enter;
+	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	event->pad = 0;
+	if (!is_access_left_out(event->flags, event->created))
+		tell_open(text, event, file, &call, task);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A file as an event has it: which one, whose, and its path as the kernel knows it or as it was asked for. */
+#ifndef PODWITNESS_FILE_H
+#define PODWITNESS_FILE_H
+
+#ifndef TEXT_BYTES
+#define TEXT_BYTES 8704 /* two paths, each followed by room for what is cut off the second */
+#endif
+
+#include "call.h"
+#include "path.h"
+
+#define AT_FDCWD -100
+
+struct object {
+	inode_t inode;
+	device_t device;
+	owner_id_t owner;
+	owner_id_t group;
+	file_mode_t mode;
+	file_type_t type;
+};
+
+static __always_inline void fill_object(struct object *object, struct inode *inode)
+{
+	object->inode = BPF_CORE_READ(inode, i_ino);
+	object->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	object->owner = BPF_CORE_READ(inode, i_uid.val);
+	object->group = BPF_CORE_READ(inode, i_gid.val);
+	object->mode = BPF_CORE_READ(inode, i_mode);
+	object->type = object->mode;
+}
+
+/* Of a call that found no file. */
+static __always_inline void clear_object(struct object *object)
+{
+	__builtin_memset(object, 0, sizeof(*object));
+	object->owner = -1;
+	object->group = -1;
+}
+
+/* The file behind a descriptor of `task`; NULL where there is none. */
+static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
+{
+	struct fdtable *table = task->files->fdt;
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+	return file;
+}
+
+/* Write a string of user mode behind what is in `text`; 0 where it cannot be read. */
+static __noinline __attribute__((unused)) __u32 write_asked(struct text *text, const char *asked)
+{
+	__u32 at = text->used;
+
+	if (at > TEXT_BYTES - PATH_BYTES)
+		return 0;
+	long length = bpf_probe_read_user_str(&text->bytes[at], PATH_BYTES, asked);
+
+	if (length <= 1 || length > PATH_BYTES)
+		return 0;
+	text->used = at + length - 1;
+	return length - 1;
+}
+
+/* A number for what a path is as it was asked for; 0 where it is too long, or cannot be read. */
+static __noinline __attribute__((unused)) __u64 hash_asked(struct text *text, const char *asked)
+{
+	char *from = text->sought.text;
+	long length = bpf_probe_read_user_str(from, PREFIX_BYTES, asked);
+	__u64 hash = 0xcbf29ce484222325; /* FNV-1a, eight bytes at a time */
+
+	if (length <= 0 || length >= PREFIX_BYTES)
+		return 0;
+	for (int at = 0; at < PREFIX_BYTES; at += 8) {
+		__u64 word = *(__u64 *)&from[at], left = length - at;
+
+		if (at >= length)
+			break;
+		if (left < 8)
+			word &= (1ULL << 8 * left) - 1; /* behind its end is what was there before */
+		hash = (hash ^ word) * 0x100000001b3;
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+/*
+ * A path as it was asked for, in front of it the directory that it starts from: what is known where a call failed. It
+ * has not been walked, so `..` and symbolic links are still in it, and the caller may have changed it since.
+ */
+static __noinline __attribute__((unused)) __u32 write_asked_path(struct text *text, const char *asked, __s32 directory)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 start = text->used;
+	char first = 0;
+
+	bpf_probe_read_user(&first, 1, asked);
+	if (first != '/') {
+		struct file *file = directory == AT_FDCWD ? NULL : file_of(task, directory);
+		struct path *base = file ? &file->f_path : &task->fs->pwd;
+		cut_t cut;
+
+		if (file || directory == AT_FDCWD)
+			write_path(text, base, task, &cut);
+		__u32 at = text->used;
+
+		if (at > start + 1 && at < TEXT_BYTES && first) {
+			text->bytes[at] = '/';
+			text->used = at + 1;
+		}
+	}
+	write_asked(text, asked);
+	return text->used - start;
+}
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Namespaces are entered and made: namespace.setns, namespace.unshare, namespace.clone; and entered that are the
+ * host's: namespace.escape.
+ *
+ * A thread has its namespaces for itself. Those it has when the call ends are in its own structs; those it had before
+ * are gone by then, so they are kept with the thread: from the beginning of the call where the kernel runs trampolines,
+ * else from the end of its last one. Where neither has told yet they are 0, and the reader takes the process's.
+ */
+#include "anonymous.h"
+#include "namespaces.h"
+#include "user_namespace.h"
+
+#define NSFS_MAGIC 0x6e736673
+#define PID_FS_MAGIC 0x50494446 /* 6.9: before that a pidfd was an anonymous file */
+
+SAMPLE(namespace_setns)
+{
+	struct header header;
+	struct ns_change change;
+	other_ns_t asked;    /* by the descriptor of a namespace */
+	other_tgid_t target; /* by the descriptor of a process */
+};
+
+SAMPLE(namespace_unshare)
+{
+	struct header header;
+	struct ns_change change;
+	clone_flags_t flags;
+};
+
+/* `old` are the parent's, `new` the child's. */
+SAMPLE(namespace_clone)
+{
+	struct header header;
+	struct ns_change change;
+	clone_flags_t flags;
+	other_tgid_t child;
+	__u32 pad;
+};
+
+/* Namespaces of the host's init entered by a thread that was not in them. Whether it is a container's the reader knows.
+ */
+SAMPLE(namespace_escape)
+{
+	struct header header;
+	struct ns_change change;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct namespaces);
+} known SEC(".maps");
+
+/* The beginning of a call that changes namespaces. */
+static __always_inline int note_namespaces(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct namespaces *before = bpf_task_storage_get(&known, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (before)
+		read_namespaces(before, task);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_setns")
+int BPF_PROG(on_setns_begin)
+{
+	return note_namespaces();
+}
+
+SEC("fentry/__ia32_sys_setns")
+int BPF_PROG(on_setns32_begin)
+{
+	return note_namespaces();
+}
+
+SEC("fentry/ksys_unshare")
+int BPF_PROG(on_unshare_begin)
+{
+	return note_namespaces();
+}
+
+/*
+ * What a call has changed, all types; also of calls that nobody wants to hear of, so that the next one knows. The
+ * kernel's own read writes zeros where nothing is known: the verifier need not follow one way for each case.
+ */
+static __always_inline void fill_ns_change(struct ns_change *change, struct task_struct *task, struct call *call)
+{
+	struct namespaces *before = bpf_task_storage_get(&known, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	change->error = error_of(call->result);
+	change->call = call->number;
+	change->tid = task->pid;
+	read_namespaces(&change->new, task);
+	bpf_probe_read_kernel(&change->old, sizeof(change->old), change->error ? (void *)&change->new : before);
+	if (before)
+		*before = change->new;
+	keep_types(&change->new, ALL_TYPES & ~if_differing(change->error, 0, ALL_TYPES));
+}
+
+static __always_inline __u32 type_of(struct ns_common *ns)
+{
+	struct ns_common___typed *typed = (void *)ns;
+
+	if (bpf_core_field_exists(typed->ns_type))
+		return BPF_CORE_READ(typed, ns_type);
+	return BPF_CORE_READ(ns, ops, type);
+}
+
+/* Where setns() goes, by its descriptor. */
+struct destination {
+	other_ns_t asked;
+	other_tgid_t target;
+};
+
+/* Returns the types. */
+static __always_inline __u32 find_destination(struct destination *found, struct file *file, __u32 asked)
+{
+	__u64 magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
+	struct pid *pid = NULL;
+
+	if (magic == NSFS_MAGIC) {
+		struct ns_common *ns = BPF_CORE_READ(file, f_inode, i_private);
+
+		found->asked = BPF_CORE_READ(ns, inum);
+		return type_of(ns);
+	}
+	if (magic == PID_FS_MAGIC)
+		pid = BPF_CORE_READ(file, f_inode, i_private);
+	else if (IS_ANONYMOUS(file, "[pidfd]"))
+		pid = BPF_CORE_READ(file, private_data);
+	found->target = BPF_CORE_READ(pid, numbers[0].nr);
+	return asked & ALL_TYPES;
+}
+
+/* The host's namespaces are those of its init: level 0 of every pid is the first pid namespace. */
+static __noinline int tell_escape(struct ns_change *change, struct task_struct *task)
+{
+	struct namespace_escape event = {.change = *change};
+	struct namespaces host;
+
+	if (change->error)
+		return 0;
+	read_namespaces(&host, BPF_CORE_READ(task, thread_pid, numbers[0].ns, child_reaper));
+	__u32 types = change->types & ~differing(&change->new, &host) & differing(&change->old, &host);
+
+	if (!types || !begin_event(&event.header, namespace_escape_kind, lifecycle_ring, task))
+		return 0;
+	only_types(&event.change, types);
+	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+static __noinline int tell_setns(struct ns_change *change, struct destination *to, struct task_struct *task)
+{
+	struct namespace_setns event = {.change = *change, .asked = to->asked, .target = to->target};
+
+	only_types(&event.change, change->types);
+	if (begin_event(&event.header, namespace_setns_kind, lifecycle_ring, task))
+		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+/* Each telling has a frame of its own on the stack, which would else be too small. */
+static __noinline int tell_user_namespace(struct ns_change *change, __u64 flags, struct call *call,
+					  struct task_struct *task)
+{
+	after_user_namespace_call(call, task, flags, change->old.user);
+	return 0;
+}
+
+/* The escape first: to the reader the process is then still where it was. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_setns_call, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct destination to = {};
+	struct ns_change change;
+	struct call call;
+
+	if (!read_call(&call, regs, result))
+		return 0;
+	fill_ns_change(&change, task, &call);
+	change.types = find_destination(&to, file_of(task, call.args[0]), call.args[1]);
+	tell_escape(&change, task);
+	tell_setns(&change, &to, task);
+	return tell_user_namespace(&change, change.types, &call, task);
+}
+
+static __noinline int tell_unshare(struct call *call, struct task_struct *task)
+{
+	struct namespace_unshare event = {};
+
+	fill_ns_change(&event.change, task, call);
+	only_types(&event.change, call->args[0] & ALL_TYPES);
+	event.flags = call->args[0];
+	if (begin_event(&event.header, namespace_unshare_kind, lifecycle_ring, task))
+		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return tell_user_namespace(&event.change, event.flags, call, task);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_unshare_call, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call call;
+
+	if (!read_call(&call, regs, result) || !(call.args[0] & ALL_TYPES))
+		return 0;
+	return tell_unshare(&call, task);
+}
+
+static __always_inline __u64 clone_flags(struct call *call)
+{
+	__u64 flags = 0;
+
+	if (call->number == __NR_clone)
+		return (__u32)call->args[0];
+	if (call->number == __NR_clone3) /* struct clone_args begins with them */
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)call->args[0]);
+	return flags;
+}
+
+/* What a refused clone() asked for. The lowest byte is its exit signal, of clone3() it is CLONE_NEWTIME. */
+static __always_inline __u32 asked_types(__u32 call, __u64 flags)
+{
+	return flags & ALL_TYPES & ~(call == __NR_clone ? CSIGNAL : 0);
+}
+
+static __noinline int tell_refused_clone(struct call *call, struct task_struct *task)
+{
+	struct namespace_clone event = {};
+
+	event.flags = clone_flags(call);
+	__u32 types = asked_types(call->number, event.flags);
+
+	if (!types)
+		return 0;
+	read_namespaces(&event.change.old, task);
+	after_user_namespace_call(call, task, event.flags, event.change.old.user);
+	only_types(&event.change, types);
+	event.change.tid = task->pid;
+	event.change.error = error_of(call->result);
+	event.change.call = call->number;
+	if (begin_event(&event.header, namespace_clone_kind, lifecycle_ring, task))
+		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+/* One that succeeded is told by the fork, where both sides are at hand. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_clone_call, struct pt_regs *regs, long result)
+{
+	struct call call;
+
+	if (result >= 0 || !read_call(&call, regs, result))
+		return 0;
+	return tell_refused_clone(&call, bpf_get_current_task_btf());
+}
+
+/* In the parent, which is in the middle of the call: its registers still hold what it asked for. */
+static __always_inline void fill_asked(struct namespace_clone *event)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct call call = {.number = call_number(regs, is_compat())};
+
+	read_args(&call, regs, is_compat());
+	event->change.call = call.number;
+	event->flags = clone_flags(&call);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_clone, struct task_struct *parent, struct task_struct *child)
+{
+	struct namespace_clone event = {};
+
+	/* Nearly every fork ends here. */
+	if (child->nsproxy == parent->nsproxy && child->cred->user_ns == parent->cred->user_ns)
+		return 0;
+	read_namespaces(&event.change.old, parent);
+	read_namespaces(&event.change.new, child);
+	__u32 types = differing(&event.change.old, &event.change.new);
+
+	if (!types)
+		return 0;
+	fill_asked(&event);
+	if (types & CLONE_NEWUSER)
+		after_user_namespace_fork(parent, child, event.flags, event.change.call);
+	only_types(&event.change, types);
+	event.change.tid = parent->pid;
+	event.child = child->pid;
+	if (begin_event(&event.header, namespace_clone_kind, lifecycle_ring, parent))
+		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,68 @@
+"""bpf/README.md's tables, which bpf/hooks.py writes."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from bpf import hooks
+from exporter import probes
+from exporter.source.programs import objects_directory
+from exporter.source.survey import sections
+
+
+def test_the_readme_has_the_hooks_that_are_declared() -> None:
+    done = subprocess.run(
+        [sys.executable, str(hooks.README.with_name("hooks.py")), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_event_type_has_a_row_and_every_hook_too() -> None:
+    places = sections(probes.KINDS, objects_directory())
+    rows = [line.split(" | ") for line in hooks.hook_table(places)][2:]
+    assert [row[0].removeprefix("| ").strip("`") for row in rows if row[2] != "else"] == [k.name for k in probes.KINDS]
+    assert len(rows) == sum(len(kind.hooks) for kind in probes.KINDS)
+
+
+def result(outcome: str, said: str = "", **seen: str) -> dict[str, Any]:
+    return {"outcome": outcome, "said": said, "properties": {"seen": {k.replace("_", "."): v for k, v in seen.items()}}}
+
+
+RESULTS: hooks.Results = {
+    "6.12.1": {
+        "a": result("passed", process_exec="tp_btf/x"),
+        "b": result("passed", process_exec="tp_btf/x", process_exit="tp_btf/y"),
+        "c": result("failed", process_fork="tp_btf/z"),
+        "d": {"outcome": "passed", "said": "", "properties": {}},
+    },
+    "6.1.0-56": {
+        "a": result("passed", process_exec="sys_exit: execve"),
+        "b": result("skipped", "this kernel has no y"),
+    },
+}
+
+
+def test_the_results_are_a_column_for_each_kernel_the_older_first() -> None:
+    head, _line, *rows = hooks.result_table(RESULTS)
+    assert head == "| event type | Linux 6.1.0-56 | Linux 6.12.1 |"
+    assert rows[:3] == [
+        "| `process.exec` | `sys_exit: execve`; 1 test | `tp_btf/x`; 2 tests |",
+        "| `process.fork` | no test | **1 of 1 tests failed** |",
+        "| `process.exit` | not run: this kernel has no y | `tp_btf/y`; 1 test |",
+    ]
+
+
+def test_a_table_takes_the_place_of_the_one_before_and_nothing_else() -> None:
+    once = hooks.placed(hooks.README.read_text(), hooks.RESULTS, ["| a |", "| b |"])
+    assert hooks.placed(once, hooks.RESULTS, ["| a |", "| b |"]) == once
+    assert "\n| a |\n| b |\n<!-- end of what was seen -->" in once
+
+
+def test_a_readme_without_the_comments_is_refused() -> None:
+    with pytest.raises(SystemExit, match="has no <!-- hooks"):
+        hooks.placed("# The probes\n", hooks.HOOKS, [])

@@ -1,0 +1,119 @@
+"""Bursts: what one process does again and again becomes one event with its count."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kernel.recorded import attributes, opens_only, recording
+
+pytestmark = pytest.mark.kernel
+
+N = 23
+COUNTED: dict[str, Any] = {"aggregate": {"types": ["file.open"], "milliseconds": 60_000}}
+
+
+def count(event: dict[str, Any]) -> int:
+    return int(event.get("podwitness.aggregate.count", 1))
+
+
+def opens(tmp_path: Path, *paths: Path, observe: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What is told when each of the paths is opened, and refused where it is not there."""
+    with recording(tmp_path, opens_only(**(observe or COUNTED))) as finish:
+        for path in paths:
+            try:
+                os.close(os.open(path, os.O_RDONLY))
+            except OSError:
+                continue
+        told = [attributes(event) for event in finish().of("file.open") if event.pid == os.getpid()]
+    return [event for event in told if str(event.get("file.path")) in map(str, paths)]
+
+
+def test_23_opens_of_one_file_are_one_event_with_count_23(tmp_path: Path) -> None:
+    path = tmp_path / "again"
+    path.touch()
+    (event,) = opens(tmp_path, *[path] * N)
+    assert event["podwitness.aggregate.count"] == N
+    assert int(str(event["podwitness.aggregate.duration_ns"])) > 0
+    assert (event["file.path"], event["file.inode"]) == (str(path), str(path.stat().st_ino))
+
+
+def test_opens_that_are_refused_are_counted_by_what_was_asked_for(tmp_path: Path) -> None:
+    absent = [tmp_path / f"absent-{number}" for number in range(3)]
+    told = opens(tmp_path, *absent * N)
+    assert {(event["file.path"], event["error.type"], count(event)) for event in told} == {
+        (str(path), "ENOENT", N) for path in absent
+    }
+
+
+def test_what_differs_in_file_flags_or_result_is_another_event(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.touch()
+    other.touch()
+    with recording(tmp_path, opens_only(**COUNTED)) as finish:
+        for _ in range(N):
+            os.close(os.open(one, os.O_RDONLY))
+            os.close(os.open(one, os.O_WRONLY))
+            os.close(os.open(other, os.O_RDONLY))
+        told = [attributes(event) for event in finish().of("file.open") if event.pid == os.getpid()]
+    ours = [event for event in told if str(event["file.path"]) in (str(one), str(other))]
+    assert sorted((str(event["file.path"]), str(event["podwitness.file.flags"]), count(event)) for event in ours) == [
+        (str(one), "O_RDONLY|O_CLOEXEC", N),
+        (str(one), "O_WRONLY|O_CLOEXEC", N),
+        (str(other), "O_RDONLY|O_CLOEXEC", N),
+    ]
+
+
+def test_two_processes_have_an_event_each(tmp_path: Path) -> None:
+    script = f"import os\nfor _ in range({N}): os.close(os.open('/etc/passwd', os.O_RDONLY))"
+    with recording(tmp_path, opens_only(**COUNTED)) as finish:
+        pids = []
+        for _ in range(2):
+            process = subprocess.Popen([sys.executable, "-S", "-c", script])
+            process.wait()
+            pids.append(process.pid)
+        told = finish().of("file.open")
+    ours = [event for event in told if attributes(event).get("file.path") == "/etc/passwd" and event.pid in pids]
+    assert [(event.pid, count(attributes(event))) for event in sorted(ours, key=lambda event: event.time)] == [
+        (pid, N) for pid in pids
+    ]
+
+
+def test_a_path_that_a_rule_leaves_out_is_left_out_however_often(tmp_path: Path) -> None:
+    left, told = tmp_path / "left", tmp_path / "told"
+    left.touch()
+    told.touch()
+    rules = COUNTED | {"files": {"paths": {"exclude": [str(left)]}}}
+    (event,) = opens(tmp_path, *[left, told] * N, observe=rules)
+    assert (event["file.path"], count(event)) == (str(told), N)
+
+
+def test_a_path_too_long_to_be_kept_is_told_each_time(tmp_path: Path) -> None:
+    deep = tmp_path
+    while len(str(deep)) < 600:
+        deep /= "d" * 100
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    told = opens(tmp_path, *[deep / "file"] * N)
+    assert [count(event) for event in told] == [1] * N
+
+
+def test_none_is_lost_where_windows_end_all_the_time(tmp_path: Path) -> None:
+    """The sum of all counts is what was done, whoever moved them to the ring meanwhile."""
+    paths = [tmp_path / str(number) for number in range(5)]
+    for path in paths:
+        path.touch()
+    settings = json.loads(opens_only())
+    settings["observe"]["aggregate"] = {"types": ["file.open"], "milliseconds": 10}
+    with recording(tmp_path, json.dumps(settings)) as finish:
+        for _ in range(20_000):
+            for path in paths:
+                os.close(os.open(path, os.O_RDONLY))
+        told = [attributes(event) for event in finish().of("file.open") if event.pid == os.getpid()]
+    counted = [event for event in told if str(event["file.path"]) in map(str, paths)]
+    assert sum(map(count, counted)) == 100_000
+    assert len(paths) < len(counted) < 50_000

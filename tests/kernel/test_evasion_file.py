@@ -1,0 +1,153 @@
+"""Ways round the observation of opens, each tried: what is told all the same, and what is not."""
+
+import ctypes
+import os
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.probes.words import SYSCALLS
+from tests.kernel import uring
+from tests.kernel.changes import AT_FDCWD, Facts, syscall, told_of
+
+pytestmark = pytest.mark.kernel
+
+N = 23
+RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x04, 0x08
+
+
+def opens(folder: Path, does: Callable[[], None], name: str) -> list[Facts]:
+    """What is told of the opens of a file called so."""
+    return [event for event in told_of("file.open", folder, does) if str(event.get("file.path", "")).endswith(name)]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "watched"
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize("resolve", [0, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH])
+def test_openat2_is_seen_whatever_it_is_told_to_resolve(tmp_path: Path, file: Path, resolve: int) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    how = ctypes.create_string_buffer(struct.pack("<QQQ", os.O_WRONLY | os.O_CLOEXEC, 0, resolve), 24)
+
+    def open_them() -> None:
+        for _ in range(N):
+            os.close(syscall(SYSCALLS["openat2"], directory, file.name.encode(), how, 24))
+
+    told = opens(tmp_path, open_them, "/watched")
+    os.close(directory)
+    assert [(event["file.path"], event["podwitness.file.flags"]) for event in told] == [
+        (str(file), "O_WRONLY|O_CLOEXEC")
+    ] * N
+    assert {event["podwitness.syscall.name"] for event in told} == {"openat2"}
+
+
+def test_an_open_that_resolve_forbids_is_refused_and_told(tmp_path: Path, file: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    how = ctypes.create_string_buffer(struct.pack("<QQQ", os.O_RDONLY, 0, RESOLVE_BENEATH), 24)
+    results = []
+
+    def open_it() -> None:
+        results.append(syscall(SYSCALLS["openat2"], directory, str(file).encode(), how, 24))
+
+    told = [event for event in opens(tmp_path, open_it, "/watched") if "error.type" in event]
+    os.close(directory)
+    assert results == [-18]
+    assert [event["error.type"] for event in told] == ["EXDEV"]
+
+
+def test_an_open_by_handle_has_the_path_of_its_file(tmp_path: Path, file: Path) -> None:
+    handle = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 136)  # struct file_handle
+    mount = ctypes.c_int()
+    directory = os.open(tmp_path, os.O_RDONLY)
+    found = syscall(SYSCALLS["name_to_handle_at"], AT_FDCWD, str(file).encode(), handle, ctypes.byref(mount), 0)
+    if found < 0:
+        pytest.skip(f"this file system gives no handles: {os.strerror(-found)}")
+
+    def open_them() -> None:
+        for _ in range(N):
+            os.close(syscall(SYSCALLS["open_by_handle_at"], directory, handle, os.O_RDONLY))
+
+    told = opens(tmp_path, open_them, "/watched")
+    os.close(directory)
+    assert [event["podwitness.syscall.name"] for event in told] == ["open_by_handle_at"] * N
+    assert {event["file.path"] for event in told} == {str(file)}
+
+
+def test_an_open_by_io_uring_has_the_path_of_its_file(tmp_path: Path, file: Path) -> None:
+    path = ctypes.create_string_buffer(str(file).encode())
+    with uring.ring() as ring:
+        if ring is None:
+            pytest.skip("this kernel has no io_uring for us")
+
+        def open_them() -> None:
+            for _ in range(N):
+                fd = ring.do(uring.OPENAT, AT_FDCWD, address=uring.address(path), flags=os.O_RDWR)
+                assert fd >= 0
+                os.close(fd)
+
+        told = opens(tmp_path, open_them, "/watched")
+    assert [event["podwitness.syscall.name"] for event in told] == ["io_uring_enter"] * N
+    assert {(event["file.path"], event["podwitness.file.flags"]) for event in told} == {(str(file), "O_RDWR")}
+    assert {event["file.inode"] for event in told} == {str(file.stat().st_ino)}
+
+
+def test_an_open_that_io_uring_is_refused_is_told_with_its_reason(tmp_path: Path) -> None:
+    path = ctypes.create_string_buffer(str(tmp_path / "absent").encode())
+    with uring.ring() as ring:
+        if ring is None:
+            pytest.skip("this kernel has no io_uring for us")
+        told = told_of(
+            "file.open",
+            tmp_path,
+            [ring.do(uring.OPENAT, AT_FDCWD, address=uring.address(path)) for _ in range(N)].clear,
+        )
+    refused = [event for event in told if event["podwitness.syscall.name"] == "io_uring_enter"]
+    assert [event.get("error.type") for event in refused] == ["ENOENT"] * N
+
+
+def test_a_symbolic_link_that_is_swapped_all_the_time_does_not_hide_which_file_it_was(tmp_path: Path) -> None:
+    """The path is the opened file's own: each event's path and inode are of the same file, whichever it was."""
+    files = [tmp_path / "one", tmp_path / "other"]
+    for path in files:
+        path.touch()
+    link, new = tmp_path / "link", tmp_path / "new"
+    link.symlink_to("one")
+    ended = threading.Event()
+
+    def swap() -> None:
+        for turn in range(1_000_000):
+            new.symlink_to(files[turn % 2].name)
+            new.rename(link)
+            if ended.is_set():
+                return
+
+    def open_them() -> None:
+        swapper = threading.Thread(target=swap)
+        swapper.start()
+        for _ in range(2_000):
+            os.close(os.open(link, os.O_RDONLY))
+        ended.set()
+        swapper.join()
+
+    truth = {str(path.stat().st_ino): str(path) for path in files}
+    told = [event for event in told_of("file.open", tmp_path, open_them) if event.get("file.inode") in truth]
+    assert len(told) == 2_000
+    assert all(truth[str(event["file.inode"])] == event["file.path"] for event in told)
+
+
+def test_a_path_that_is_changed_behind_a_refusal_is_marked_as_what_was_asked_for(tmp_path: Path) -> None:
+    told = told_of("file.open", tmp_path, lambda: _refused(tmp_path / "no" / ".." / "watched"))
+    (refused,) = [event for event in told if event.get("error.type") == "ENOENT" and "/no/" in str(event["file.path"])]
+    assert refused["podwitness.file.path_unresolved"] is True
+
+
+def _refused(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        os.open(path, os.O_RDONLY)

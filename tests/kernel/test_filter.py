@@ -1,0 +1,171 @@
+"""Rules that the kernel applies: what they leave out reaches no ring, what they take in does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.agent import cgroup, enter
+from tests.kernel.recorded import attributes, opens_only, recording
+
+pytestmark = pytest.mark.kernel
+
+N = 23
+OPEN = "import os, sys\nfor path in sys.argv[1:]:\n    os.close(os.open(path, os.O_RDONLY))\n"
+
+
+def opened(tmp_path: Path, observe: dict[str, Any], workload: Callable[[], int]) -> list[str]:
+    """The paths of the opens that were told of the process `workload` names."""
+    with recording(tmp_path, opens_only(**observe)) as finish:
+        pid = workload()
+        told = finish().of("file.open")
+    return [str(attributes(event).get("file.path")) for event in told if event.pid == pid]
+
+
+def here(*paths: Path) -> Callable[[], int]:
+    """Open each of the paths, by this process."""
+
+    def workload() -> int:
+        for path in paths:
+            os.close(os.open(path, os.O_RDONLY))
+        return os.getpid()
+
+    return workload
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two in `in`, one of them deeper, and one in `inside`."""
+    found = [tmp_path / "in" / "a", tmp_path / "in" / "deep" / "b", tmp_path / "inside" / "c"]
+    for path in found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"include": ["{}/in/"]}, "ab"),
+        ({"include": ["{}/in*"]}, "abc"),
+        ({"include": ["{}/in/a"]}, "a"),
+        ({"include": ["{}/in"]}, ""),
+        ({"include": ["{}/in/"], "exclude": ["{}/in/deep/"]}, "a"),
+        ({"exclude": ["{}/in/"]}, "c"),
+        ({"exclude": ["{}/in/"], "include": ["{}/in/deep/b", "{}/inside/"]}, "bc"),
+    ],
+)
+def test_the_longest_rule_on_a_path_decides(
+    tmp_path: Path, files: list[Path], rules: dict[str, list[str]], told: str
+) -> None:
+    paths = {sort: [path.format(tmp_path) for path in them] for sort, them in rules.items()}
+    found = opened(tmp_path, {"files": {"paths": paths}}, here(*files))
+    assert [path for path in found if path in map(str, files)] == [str(path) for path in files if path.name in told]
+
+
+def test_a_shorter_path_after_a_longer_one_is_judged_by_itself(tmp_path: Path) -> None:
+    """The kernel writes paths over each other: what is left of the one before is no part of the next."""
+    long, short = tmp_path / "abcdef", tmp_path / "abc"
+    long.touch()
+    short.touch()
+    paths = {"paths": {"include": [f"{tmp_path}/abcd*"]}}
+    assert opened(tmp_path, {"files": paths}, here(long, short)) == [str(long)]
+
+
+@pytest.mark.parametrize(
+    ("access", "told"),
+    [
+        (["read"], ["r", "rw"]),
+        (["write"], ["w", "rw", "new"]),
+        (["create"], ["new"]),
+        (["read", "create"], ["r", "rw", "new"]),
+    ],
+)
+def test_opens_are_chosen_by_what_they_are_for(tmp_path: Path, access: list[str], told: list[str]) -> None:
+    flags = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR, "new": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
+    for name in ("r", "w", "rw"):
+        (tmp_path / name).touch()
+
+    def workload() -> int:
+        for name, flag in flags.items():
+            os.close(os.open(tmp_path / name, flag))
+        return os.getpid()
+
+    paths = {"include": [f"{tmp_path}/"]}
+    found = opened(tmp_path, {"files": {"access": access, "paths": paths}}, workload)
+    assert [Path(path).name for path in found if Path(path).name in flags] == told
+
+
+def child(*argv: str, **more: Any) -> Callable[[], int]:
+    """Run a program that opens what it is given."""
+
+    def workload() -> int:
+        process = subprocess.Popen([sys.executable, "-c", OPEN, *argv], **more)
+        assert process.wait() == 0
+        return process.pid
+
+    return workload
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"), [({"exclude": [65534]}, 0), ({"include": [65534]}, N), ({"include": [0]}, 0)]
+)
+def test_users_are_chosen_by_their_effective_id(tmp_path: Path, rules: dict[str, list[int]], told: int) -> None:
+    found = opened(tmp_path, {"users": rules}, child(*["/etc/passwd"] * N, user=65534))
+    assert found.count("/etc/passwd") == told
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"exclude": ["{}"]}, 0),
+        ({"include": ["{}"]}, N),
+        ({"include": ["/bin/no-such-program"]}, 0),
+        ({"exclude": ["/no/such/directory/"]}, N),
+    ],
+)
+def test_programs_are_chosen_by_their_path(tmp_path: Path, rules: dict[str, list[str]], told: int) -> None:
+    program = str(Path(sys.executable).resolve())
+    paths = {sort: [path.format(program) for path in them] for sort, them in rules.items()}
+    assert opened(tmp_path, {"binaries": paths}, child(*["/etc/passwd"] * N)).count("/etc/passwd") == told
+
+
+def test_a_program_that_ran_before_the_agent_and_its_forks_are_chosen_too(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\nsys.stdin.readline()\nos.open('/etc/passwd', 0)\nif os.fork() == 0: os.open('/etc/passwd', 0)"
+    )
+    program = str(Path(sys.executable).resolve())
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    with recording(tmp_path, opens_only(binaries={"exclude": [program]})) as finish:
+        process.communicate(b"\n")
+        subprocess.run(["/bin/cat", "/etc/passwd"], stdout=subprocess.DEVNULL, check=True)
+        told = finish()
+    children = {
+        event.pid for event in told.of("process.fork") if (event.facts or {}).get("process.parent_pid") == process.pid
+    }
+    assert children
+    assert not [event for event in told.of("file.open") if event.pid in {process.pid, *children}]
+    assert [event for event in told.of("file.open") if attributes(event).get("file.path") == "/etc/passwd"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"include": ["{}"]}, N),
+        ({"exclude": ["{}"]}, 0),
+        ({"include": ["{}"], "exclude": ["{}/below"]}, 0),
+        ({"exclude": ["{}"], "include": ["{}/below"]}, N),
+        ({"include": ["/no-such-cgroup"]}, 0),
+    ],
+)
+def test_the_nearest_cgroup_that_a_rule_names_decides(tmp_path: Path, rules: dict[str, list[str]], told: int) -> None:
+    name = f"/podwitness-filter-{os.getpid()}"
+    paths = {sort: [path.format(name) for path in them] for sort, them in rules.items()}
+    with cgroup(name) as _folder, cgroup(f"{name}/below") as below:
+        found = opened(tmp_path, {"cgroups": paths}, child(*["/etc/passwd"] * N, preexec_fn=partial(enter, below)))
+    assert found.count("/etc/passwd") == told

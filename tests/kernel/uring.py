@@ -1,0 +1,91 @@
+"""io_uring without liburing: one entry submitted, its completion waited for (include/uapi/linux/io_uring.h)."""
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from exporter.probes.words import SYSCALLS
+from tests.kernel.changes import syscall
+
+GETEVENTS = 1
+SQ_RING, SQES = 0, 0x10000000
+OPENAT, WRITE = 18, 23
+UNLINKAT, RENAMEAT, SYMLINKAT, LINKAT, FSETXATTR, SETXATTR, FTRUNCATE = 36, 35, 38, 39, 41, 42, 55
+"""enum io_uring_op."""
+
+
+class Uring:
+    """A ring of one entry. Raises OSError where the kernel has none, or refuses it to us."""
+
+    def __init__(self) -> None:
+        params = ctypes.create_string_buffer(120)  # struct io_uring_params
+        self._fd = syscall(SYSCALLS["io_uring_setup"], 1, params)
+        if self._fd < 0:
+            raise OSError(-self._fd, "io_uring_setup")
+        self._sq = struct.unpack_from("<9I", params, 40)  # head, tail, mask, entries, flags, dropped, array
+        self._cq = struct.unpack_from("<9I", params, 80)  # head, tail, mask, entries, overflow, cqes
+        size = max(self._sq[6] + 4, self._cq[5] + 2 * 16)
+        self._ring = mmap.mmap(self._fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=SQ_RING)
+        self._entries = mmap.mmap(self._fd, 64, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=SQES)
+
+    def __enter__(self) -> "Uring":
+        return self
+
+    def __exit__(self, *_error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._ring.close()
+        self._entries.close()
+        os.close(self._fd)
+
+    def _word(self, offset: int) -> int:
+        return int(struct.unpack_from("<I", self._ring, offset)[0])
+
+    def do(
+        self,
+        operation: int,
+        fd: int,
+        offset: int = 0,
+        address: int = 0,
+        length: int = 0,
+        flags: int = 0,
+        third: int = 0,
+    ) -> int:
+        """What became of it: as the system call of that name returns it, errno as a negative number."""
+        entry = struct.pack("<BBHiQQIIQQQ", operation, 0, 0, fd, offset, address, length, flags, 0, 0, third)
+        self._entries[:64] = entry.ljust(64, b"\0")
+        tail = self._word(self._sq[1])
+        struct.pack_into("<I", self._ring, self._sq[6] + 4 * (tail & self._word(self._sq[2])), 0)
+        struct.pack_into("<I", self._ring, self._sq[1], tail + 1)
+        assert syscall(SYSCALLS["io_uring_enter"], self._fd, 1, 1, GETEVENTS, None, 0) == 1
+        head = self._word(self._cq[0])
+        at = self._cq[5] + 16 * (head & self._word(self._cq[2]))
+        result = int(struct.unpack_from("<i", self._ring, at + 8)[0])
+        struct.pack_into("<I", self._ring, self._cq[0], head + 1)
+        return result
+
+    def write(self, fd: int, data: bytes) -> int:
+        """Bytes at the position that the file is at, like the system call of that name."""
+        held = ctypes.create_string_buffer(data, len(data))
+        return self.do(WRITE, fd, offset=(1 << 64) - 1, address=address(held), length=len(data))
+
+
+@contextmanager
+def ring() -> Iterator[Uring | None]:
+    """A ring, or None where the kernel has none or refuses it to us."""
+    try:
+        opened = Uring()
+    except OSError:
+        opened = None
+    if opened is None:
+        yield None
+        return
+    with opened:
+        yield opened
+
+
+def address(buffer: "ctypes.Array[ctypes.c_char]") -> int:
+    """Of a buffer that lives as long as the operation."""
+    return ctypes.addressof(buffer)
