@@ -31,7 +31,7 @@ static long flush_burst(void *map, struct burst_key *key, struct burst *burst, s
 {
 	struct header *header = (struct header *)burst->sample;
 
-	if (header->time > flushing->before)
+	if (!header->time || header->time > flushing->before)
 		return 0;
 	send(burst);
 	bpf_map_delete_elem(&bursts, key);

@@ -46,13 +46,8 @@ struct {
 	__type(value, struct burst);
 } bursts SEC(".maps");
 
-/* A burst in the making; one for each object file, whose programs never run inside each other on one CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct burst);
-} burst_scratch SEC(".maps");
+/* What an entry is made of before it is filled in where it lies: on the stack there is no room for one. */
+const volatile struct burst no_burst;
 
 /* How long a burst is collected, 0: not at all; and which kinds, a bit each. */
 const volatile __u64 burst_window = 0;
@@ -86,27 +81,31 @@ static __always_inline bool is_repeated(struct burst_key *key, struct header *he
 
 /*
  * Keep the first of what may become a burst; false where it has to be sent at once. `bytes` of its sample, 0 for one
- * that the rules leave out: then it is kept to know the next ones by one look-up.
+ * that the rules leave out: then it is kept to know the next ones by one look-up. Its time is written last: without one
+ * it is in the making, and is let be.
  */
 static __always_inline bool keep_burst(struct burst_key *key, struct header *sample, __u32 bytes)
 {
-	__u32 zero = 0;
-	struct burst *burst = bpf_map_lookup_elem(&burst_scratch, &zero);
 	struct reader *state = reader_state();
+	struct burst *burst;
 
-	if (!burst || !state)
+	if (!state || bytes > BURST_BYTES || bpf_map_update_elem(&bursts, key, (void *)&no_burst, BPF_NOEXIST))
 		return false;
+	burst = bpf_map_lookup_elem(&bursts, key);
+	if (!burst)
+		return false;
+	struct header *kept = (struct header *)burst->sample;
+	boot_ns_t time = sample->time;
+
+	sample->time = 0;
 	barrier_var(bytes);
-	if (bytes > BURST_BYTES || bpf_probe_read_kernel(burst->sample, bytes, sample))
-		return false;
-	if (!bytes)
-		*(struct header *)burst->sample = *sample;
-	burst->count = 1;
-	burst->last = sample->time;
+	if (bytes <= BURST_BYTES)
+		bpf_probe_read_kernel(burst->sample, bytes, sample);
+	sample->time = time;
+	burst->last = time;
 	burst->bytes = bytes;
-	burst->pad = 0;
-	if (bpf_map_update_elem(&bursts, key, burst, BPF_NOEXIST))
-		return false;
+	__sync_fetch_and_add(&burst->count, 1);
+	kept->time = time;
 	__sync_fetch_and_add(&state->bursts, 1);
 	return true;
 }

@@ -3,6 +3,7 @@
 #ifndef PODWITNESS_CONNECTION_H
 #define PODWITNESS_CONNECTION_H
 
+#include "burst.h"
 #include "destination.h"
 #include "socket.h"
 
@@ -13,6 +14,7 @@
 SAMPLE(network_connect)
 {
 	struct header header;
+	struct repeats repeats;
 	duration_ns_t latency;
 	struct flow flow;
 	errno_t error;
@@ -106,6 +108,20 @@ static __always_inline struct destination *counted_at(struct header *header, str
 	return destination_of(&key, header);
 }
 
+/* The same remote end, with the same outcome. */
+__noinline int is_in_burst(struct network_connect *event)
+{
+	struct burst_key key;
+
+	if (!event)
+		return 0;
+	begin_burst(&key, &event->header);
+	__builtin_memcpy(key.object, event->flow.peer.address, sizeof(event->flow.peer.address));
+	key.object[2] = (__u64)event->flow.netns << 32 | event->flow.protocol << 16 | event->flow.peer.port;
+	key.object[3] = (__u64)event->error << 32 | event->flow.state;
+	return is_repeated(&key, &event->header) || keep_burst(&key, &event->header, sizeof(*event));
+}
+
 /* What came of a connect goes to whom it concerns. */
 static __always_inline void tell_connect(struct network_connect *event)
 {
@@ -116,6 +132,9 @@ static __always_inline void tell_connect(struct network_connect *event)
 	counted = counted_at(&event->header, &event->flow);
 	if (counted)
 		count_outcome(counted, event->error, event->latency);
+	event->repeats.count = 1;
+	if (is_wanted(network_connect_kind) && can_burst(network_connect_kind) && is_in_burst(event))
+		return;
 	tell(network_connect_kind, &event->header, sizeof(*event));
 }
 

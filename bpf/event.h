@@ -418,12 +418,21 @@ static __always_inline bool is_image_left_out(struct header *header)
 	return binary_filter.some && bpf_map_lookup_elem(&image_rules, &key);
 }
 
-/* Whether anything that `task` does is to be known, with the header of who that is filled in if so. */
+/*
+ * Whether what the current task does is the agent's own, or left out by the rules. Not static: so the verifier looks at
+ * its loops once for each program, not at each place and on each way that leads there.
+ */
+__noinline int is_current_left_out(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return is_own(task) || is_user_left_out(task) || (cgroup_filter.some && is_cgroup_left_out(task));
+}
+
+/* Whether anything that the current task does is to be known, with the header of `task`, which is it or its child. */
 static __always_inline bool is_observed(struct header *header, enum kind kind, struct task_struct *task)
 {
-	if (is_own(task) || is_user_left_out(task))
-		return false;
-	if (cgroup_filter.some && is_cgroup_left_out(task))
+	if (is_current_left_out())
 		return false;
 	fill_header(header, kind, task);
 	return !is_image_left_out(header);

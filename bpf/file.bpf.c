@@ -99,7 +99,7 @@ static __always_inline void fill_key(struct text *text, struct burst_key *key, s
 		key->object[0] = (__u64)BPF_CORE_READ(file, f_path.dentry);
 		key->object[1] = (__u64)BPF_CORE_READ(file, f_path.mnt);
 	} else if (call->number != __NR_open_by_handle_at) {
-		key->object[0] = hash_asked(text, (void *)call->args[has_directory(call)]);
+		key->object[0] = hash_asked(text, call->args[has_directory(call)]);
 		key->object[1] = has_directory(call) ? call->args[0] : AT_FDCWD;
 	}
 }

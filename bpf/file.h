@@ -52,13 +52,15 @@ static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
 }
 
 /* Write a string of user mode behind what is in `text`; 0 where it cannot be read. */
-static __noinline __attribute__((unused)) __u32 write_asked(struct text *text, const char *asked)
+__noinline int put_asked(struct text *text, __u64 asked)
 {
+	if (!text)
+		return 0;
 	__u32 at = text->used;
 
 	if (at > TEXT_BYTES - PATH_BYTES)
 		return 0;
-	long length = bpf_probe_read_user_str(&text->bytes[at], PATH_BYTES, asked);
+	long length = bpf_probe_read_user_str(&text->bytes[at], PATH_BYTES, (void *)asked);
 
 	if (length <= 1 || length > PATH_BYTES)
 		return 0;
@@ -66,11 +68,18 @@ static __noinline __attribute__((unused)) __u32 write_asked(struct text *text, c
 	return length - 1;
 }
 
-/* A number for what a path is as it was asked for; 0 where it is too long, or cannot be read. */
-static __noinline __attribute__((unused)) __u64 hash_asked(struct text *text, const char *asked)
+static __always_inline __u32 write_asked(struct text *text, const void *asked)
 {
+	return put_asked(text, (__u64)asked);
+}
+
+/* A number for what a path is as it was asked for; 0 where it is too long, or cannot be read. */
+__noinline __u64 hash_asked(struct text *text, __u64 asked)
+{
+	if (!text)
+		return 0;
 	char *from = text->sought.text;
-	long length = bpf_probe_read_user_str(from, PREFIX_BYTES, asked);
+	long length = bpf_probe_read_user_str(from, PREFIX_BYTES, (void *)asked);
 	__u64 hash = 0xcbf29ce484222325; /* FNV-1a, eight bytes at a time */
 
 	if (length <= 0 || length >= PREFIX_BYTES)
@@ -92,13 +101,16 @@ static __noinline __attribute__((unused)) __u64 hash_asked(struct text *text, co
  * A path as it was asked for, in front of it the directory that it starts from: what is known where a call failed. It
  * has not been walked, so `..` and symbolic links are still in it, and the caller may have changed it since.
  */
-static __noinline __attribute__((unused)) __u32 write_asked_path(struct text *text, const char *asked, __s32 directory)
+__noinline int put_asked_path(struct text *text, __u64 asked, __s32 directory)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!text)
+		return 0;
 	__u32 start = text->used;
 	char first = 0;
 
-	bpf_probe_read_user(&first, 1, asked);
+	bpf_probe_read_user(&first, 1, (void *)asked);
 	if (first != '/') {
 		struct file *file = directory == AT_FDCWD ? NULL : file_of(task, directory);
 		struct path *base = file ? &file->f_path : &task->fs->pwd;
@@ -113,8 +125,13 @@ static __noinline __attribute__((unused)) __u32 write_asked_path(struct text *te
 			text->used = at + 1;
 		}
 	}
-	write_asked(text, asked);
+	put_asked(text, asked);
 	return text->used - start;
+}
+
+static __always_inline __u32 write_asked_path(struct text *text, const void *asked, __s32 directory)
+{
+	return put_asked_path(text, (__u64)asked, directory);
 }
 
 #endif

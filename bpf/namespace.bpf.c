@@ -143,15 +143,15 @@ static __noinline int tell_escape(struct ns_change *change, struct task_struct *
 	struct namespaces host;
 
 	if (change->error)
-		return 0;
+		return nothing();
 	read_namespaces(&host, BPF_CORE_READ(task, thread_pid, numbers[0].ns, child_reaper));
 	__u32 types = change->types & ~differing(&change->new, &host) & differing(&change->old, &host);
 
 	if (!types || !begin_event(&event.header, namespace_escape_kind, lifecycle_ring, task))
-		return 0;
+		return nothing();
 	only_types(&event.change, types);
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return nothing();
 }
 
 static __noinline int tell_setns(struct ns_change *change, struct destination *to, struct task_struct *task)
@@ -161,15 +161,14 @@ static __noinline int tell_setns(struct ns_change *change, struct destination *t
 	only_types(&event.change, change->types);
 	if (begin_event(&event.header, namespace_setns_kind, lifecycle_ring, task))
 		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return nothing();
 }
 
 /* Each telling has a frame of its own on the stack, which would else be too small. */
 static __noinline int tell_user_namespace(struct ns_change *change, __u64 flags, struct call *call,
 					  struct task_struct *task)
 {
-	after_user_namespace_call(call, task, flags, change->old.user);
-	return 0;
+	return after_user_namespace_call(call, task, flags, change->old.user);
 }
 
 /* The escape first: to the reader the process is then still where it was. */
@@ -185,9 +184,10 @@ int BPF_PROG(on_setns_call, struct pt_regs *regs, long result)
 		return 0;
 	fill_ns_change(&change, task, &call);
 	change.types = find_destination(&to, file_of(task, call.args[0]), call.args[1]);
-	tell_escape(&change, task);
-	tell_setns(&change, &to, task);
-	return tell_user_namespace(&change, change.types, &call, task);
+	int told = tell_escape(&change, task);
+
+	told |= tell_setns(&change, &to, task);
+	return told | tell_user_namespace(&change, change.types, &call, task);
 }
 
 static __noinline int tell_unshare(struct call *call, struct task_struct *task)
@@ -238,16 +238,17 @@ static __noinline int tell_refused_clone(struct call *call, struct task_struct *
 	__u32 types = asked_types(call->number, event.flags);
 
 	if (!types)
-		return 0;
+		return nothing();
 	read_namespaces(&event.change.old, task);
-	after_user_namespace_call(call, task, event.flags, event.change.old.user);
+	int told = after_user_namespace_call(call, task, event.flags, event.change.old.user);
+
 	only_types(&event.change, types);
 	event.change.tid = task->pid;
 	event.change.error = error_of(call->result);
 	event.change.call = call->number;
 	if (begin_event(&event.header, namespace_clone_kind, lifecycle_ring, task))
 		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return told | nothing();
 }
 
 /* One that succeeded is told by the fork, where both sides are at hand. */

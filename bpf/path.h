@@ -26,6 +26,8 @@ struct text {
 	__u32 used;
 	__u32 cut;
 	__u32 pad;
+	__u64 from; /* addresses, for put_path: the struct path to write, and the one it is seen from */
+	__u64 root;
 	struct text_prefix sought;
 	char front[STRUCT_BYTES];
 	char bytes[TEXT_BYTES];
@@ -33,9 +35,17 @@ struct text {
 
 #define STRUCT_OF(text, type) ((struct type *)((text)->bytes - sizeof(struct type)))
 
+/*
+ * Functions that are not static the verifier looks at once for each program, not at each place where they are called:
+ * with the walk of a path that is most of what loading a program takes. They know nothing of who calls them, so the
+ * text can be NULL to them, and a pointer is handed over inside it.
+ */
+
 /* Write the noted names from the root down as /a/b/c; returns the number of bytes. */
-static __noinline __u32 write_names(struct text *text)
+__noinline int put_names(struct text *text)
 {
+	if (!text)
+		return 0;
 	__u32 start = text->used;
 
 	if (text->depth == 0 && start < TEXT_BYTES) {
@@ -64,17 +74,20 @@ static __noinline __u32 write_names(struct text *text)
 	return text->used - start;
 }
 
-/* Note the names of `path` up to `root`, through the mounts between them. */
-static __noinline void note_path(struct text *text, struct path *path, struct path *root)
+/* Note the names of the path at `from` up to the one at `root`, through the mounts between them; 1 if it has too many.
+ */
+__noinline int note_path(struct text *text)
 {
+	if (!text)
+		return 0;
+	struct path *path = (void *)text->from, *root = (void *)text->root;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry), *root_dentry = BPF_CORE_READ(root, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt), *root_vfsmount = BPF_CORE_READ(root, mnt);
 
 	text->depth = 0;
-	text->cut = 0;
 	for (int i = 0; i < 2 * PATH_NAMES; i++) {
 		if (dentry == root_dentry && vfsmount == root_vfsmount)
-			return;
+			return 0;
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 
 		if (dentry == BPF_CORE_READ(vfsmount, mnt_root) || dentry == parent) {
@@ -87,7 +100,7 @@ static __noinline void note_path(struct text *text, struct path *path, struct pa
 					text->names[0] = (const char *)BPF_CORE_READ(dentry, d_name.name);
 					text->depth = 1;
 				}
-				return;
+				return 0;
 			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			vfsmount = (void *)above + bpf_core_field_offset(struct mount, mnt);
@@ -101,7 +114,7 @@ static __noinline void note_path(struct text *text, struct path *path, struct pa
 		text->depth = depth + 1;
 		dentry = parent;
 	}
-	text->cut = 1;
+	return 1;
 }
 
 /* Note the names of a cgroup up to the root of its hierarchy, whose own name is empty. */
@@ -129,9 +142,12 @@ static __always_inline __u32 write_path(struct text *text, struct path *path, st
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 
-	note_path(text, path, &fs->root);
-	__u32 walked_cut = text->cut;
-	__u32 length = write_names(text);
+	text->from = (__u64)path;
+	text->root = (__u64)&fs->root;
+	__u32 walked_cut = note_path(text);
+
+	text->cut = 0;
+	__u32 length = put_names(text);
 
 	*cut = text->cut == 2 ? 2 : walked_cut;
 	return length;
@@ -141,7 +157,7 @@ static __always_inline __u32 write_cgroup(struct text *text, struct task_struct 
 {
 	note_cgroup(text, task);
 	__u32 walked_cut = text->cut;
-	__u32 length = write_names(text);
+	__u32 length = put_names(text);
 
 	*cut = text->cut == 2 ? 2 : walked_cut;
 	return length;
@@ -149,7 +165,8 @@ static __always_inline __u32 write_cgroup(struct text *text, struct task_struct 
 
 /*
  * Whether the rules on paths, or on programs, leave out the last string of the text, which begins at `start`: the
- * longest rule that it begins with decides. A rule for one file alone has the NUL in it.
+ * longest rule that it begins with decides. A rule for one file alone has the NUL in it. Static: 6.1 takes no key of a
+ * map from memory that it does not know for a map's.
  */
 static __noinline bool is_text_left_out(struct text *text, __u32 start, bool binary)
 {

@@ -103,14 +103,14 @@ static __noinline int tell_setuid(struct call *call, struct task_struct *task, s
 	struct privilege_setuid event = {};
 
 	if (!begin_event(&event.header, privilege_setuid_kind, lifecycle_ring, task))
-		return 0;
+		return nothing();
 	event.change = *change;
 	fill_asked(&event.asked, call);
 	event.tid = task->pid;
 	event.error = refusal_of(call);
 	event.call = call->number;
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return nothing();
 }
 
 static __noinline int tell_setgid(struct call *call, struct task_struct *task, struct rights_change *change)
@@ -118,14 +118,14 @@ static __noinline int tell_setgid(struct call *call, struct task_struct *task, s
 	struct privilege_setgid event = {};
 
 	if (!begin_event(&event.header, privilege_setgid_kind, lifecycle_ring, task))
-		return 0;
+		return nothing();
 	event.change = *change;
 	fill_asked(&event.asked, call);
 	event.tid = task->pid;
 	event.error = refusal_of(call);
 	event.call = call->number;
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return nothing();
 }
 
 struct user_caps {
@@ -159,7 +159,7 @@ static __noinline int tell_capset(struct call *call, struct task_struct *task, s
 	struct privilege_capset event = {};
 
 	if (!begin_event(&event.header, privilege_capset_kind, lifecycle_ring, task))
-		return 0;
+		return nothing();
 	event.change = *change;
 	fill_asked_caps(&event, call);
 	if (change->old.uid != -1) {
@@ -169,7 +169,7 @@ static __noinline int tell_capset(struct call *call, struct task_struct *task, s
 	event.tid = task->pid;
 	event.error = error_of(call->result);
 	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return 0;
+	return nothing();
 }
 
 struct {

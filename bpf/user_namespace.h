@@ -59,7 +59,7 @@ static __noinline int after_user_namespace_call(struct call *call, struct task_s
 	bool has_moved = old_ns && now != old_ns;
 
 	if (!scratch || (!(flags & CLONE_NEWUSER) && !has_moved))
-		return 0;
+		return nothing();
 	bool known = compare_rights(&scratch->change, task);
 
 	if (begin_user_namespace(&scratch->event, task)) {
@@ -72,7 +72,7 @@ static __noinline int after_user_namespace_call(struct call *call, struct task_s
 	}
 	if (known)
 		tell_gained(&scratch->change, task, gained_by_user_namespace, call->number);
-	return 0;
+	return nothing();
 }
 
 /* At the fork of a child that is in another user namespace than its parent. */

@@ -6,6 +6,7 @@ OpenTelemetry lacks stands under `podwitness.network.` with the leaf names of th
 """
 
 from exporter.model import Field, Hook, Kind
+from exporter.probes.file import REPEATS
 from exporter.probes.process import COMMON
 
 _SOCKET = (
@@ -69,6 +70,7 @@ NETWORK_CONNECT = Kind(
         *_SOCKET,
         _STATE,
         _DIRECTION,
+        *REPEATS,
         Field("latency", "podwitness.network.connect_latency_ns"),
         _ERROR,
     ),

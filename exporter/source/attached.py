@@ -49,7 +49,7 @@ class Attached:
         """As `Kernel.open`."""
         self._settings, self._cgroups, self._asked = settings, cgroups, asked
         self._directory, self._keep = directory, keep
-        self._faults = dict[str, str]()  # programs that did not load, and why
+        self.faults = dict[str, str]()  # programs that did not load, and why
         while not self._opens():
             pass
 
@@ -66,9 +66,9 @@ class Attached:
             try:
                 self._start(opened)
             except LoadError as error:
-                if not error.reasons.keys() - self._faults.keys():
+                if not error.reasons.keys() - self.faults.keys():
                     raise
-                self._faults |= error.reasons
+                self.faults |= error.reasons
                 return False
             self._opened = opened.pop_all()
         return True
@@ -113,7 +113,7 @@ class Attached:
         sections, features = self.objects.sections, Features(self._directory / "feature.bpf.o")
 
         def obstacle(program: str) -> str:
-            return self._faults.get(program, "") or features.obstacle(sections[program])
+            return self.faults.get(program, "") or features.obstacle(sections[program])
 
         plan = choose(self._asked.followed, obstacle)
         counted = frozenset(self._asked.followed) - frozenset(self._asked.kinds)

@@ -59,8 +59,11 @@ def attributes(event: Event) -> dict[str, Value]:
     return {name: value for name, value in zip(event.kind.own, event.values, strict=False) if value is not None}
 
 
+LIFE_ONLY = settings()
+
+
 @contextmanager
-def recording(folder: Path, settings: str = "sinks: {}") -> Iterator[Callable[[], Told]]:
+def recording(folder: Path, settings: str = LIFE_ONLY) -> Iterator[Callable[[], Told]]:
     """Probes are attached inside the block; the function it gives stops them and decodes what they told."""
     config, output = folder / "config.yaml", folder / "recording.jsonl"
     config.write_text(settings)

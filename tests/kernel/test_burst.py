@@ -2,14 +2,16 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kernel.recorded import attributes, opens_only, recording
+from tests.kernel.recorded import attributes, opens_only, recording, settings
 
 pytestmark = pytest.mark.kernel
 
@@ -117,3 +119,22 @@ def test_none_is_lost_where_windows_end_all_the_time(tmp_path: Path) -> None:
     counted = [event for event in told if str(event["file.path"]) in map(str, paths)]
     assert sum(map(count, counted)) == 100_000
     assert len(paths) < len(counted) < 50_000
+
+
+def test_23_connections_to_one_end_are_one_event_with_count_23_and_those_refused_another(tmp_path: Path) -> None:
+    whole = json.loads(settings("network.connect"))
+    whole["observe"]["aggregate"] = {"types": ["network.connect"], "milliseconds": 60_000}
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, closing(socket.socket()) as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        with recording(tmp_path, json.dumps(whole)) as finish:
+            for _ in range(N):
+                socket.create_connection(server.getsockname()).close()
+                server.accept()[0].close()
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection(closed.getsockname())
+            told = [attributes(event) for event in finish().of("network.connect") if event.pid == os.getpid()]
+        ports = server.getsockname()[1], closed.getsockname()[1]
+    assert {(event["network.peer.port"], event.get("error.type"), count(event)) for event in told} == {
+        (ports[0], None, N),
+        (ports[1], "ECONNREFUSED", N),
+    }

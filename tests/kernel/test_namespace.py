@@ -1,48 +1,34 @@
-"""Namespaces as the real probes tell of them: the numbers are those that /proc shows beside."""
+"""Namespaces entered and left, as the real probes tell of them: the numbers are those that /proc shows beside."""
 
-import ctypes
 import errno
-import json
 import os
-import struct
 import threading
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.model import Value
 from tests.kernel.children import N, become_nobody, call, done, in_child
-from tests.kernel.recorded import Told, attributes, recording, settings
+from tests.kernel.namespaces import (
+    ALL,
+    HOST,
+    NEWIPC,
+    NEWNET,
+    NEWNS,
+    NEWPID,
+    NEWUTS,
+    PIDFD_OPEN,
+    SETNS,
+    UNSHARE,
+    number,
+    opened,
+    refused,
+    told_of,
+    without,
+)
+from tests.kernel.recorded import recording
 
 pytestmark = pytest.mark.kernel
-
-CLONE, UNSHARE, SETNS, PIDFD_OPEN, CLONE3 = 56, 272, 308, 434, 435
-NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-NEWPID, NEWNET = 0x20000000, 0x40000000
-SIGCHLD = 17
-HOST = {"uts": 0xEFFFFFFE, "pid": 0xEFFFFFFC}
-"""Of the kernel's first namespaces (include/uapi/linux/nsfs.h, proc_ns.h): there the machine's init is."""
-ALL = settings("namespace.*")
-
-
-def number(name: str) -> int:
-    """Of a namespace of the calling thread."""
-    return Path(f"/proc/thread-self/ns/{name}").stat().st_ino
-
-
-def opened(name: str) -> int:
-    return os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY)
-
-
-def told_of(told: Told, kind: str, pid: int) -> list[dict[str, Value]]:
-    return [attributes(event) for event in told.of(kind) if event.pid == pid]
-
-
-def without(event: dict[str, Value], *names: str) -> dict[str, Value]:
-    return {name: value for name, value in event.items() if name not in names}
 
 
 def back_and_forth() -> list[tuple[int, int]]:
@@ -171,14 +157,6 @@ def test_23_times_new_namespaces_for_oneself(tmp_path: Path) -> None:
         }
 
 
-def refused(ask: Callable[[], int]) -> Callable[[], list[int]]:
-    def workload() -> list[int]:
-        become_nobody()
-        return [ask() for _ in range(N)]
-
-    return workload
-
-
 def test_23_refused_splits_and_none_of_those_that_ask_for_no_namespace(tmp_path: Path) -> None:
     with recording(tmp_path, ALL) as finish:
         child = in_child(refused(lambda: call(UNSHARE, NEWNS | NEWNET)))
@@ -190,96 +168,6 @@ def test_23_refused_splits_and_none_of_those_that_ask_for_no_namespace(tmp_path:
     assert [event["error.type"] for event in events] == ["EPERM"] * N
     assert not any(name.startswith("podwitness.namespace.new") for event in events for name in event)
     assert told_of(told, "namespace.unshare", other.pid) == []
-
-
-def begin_apart(flags: int, third: bool = False) -> tuple[int, dict[str, int]]:
-    """A child in namespaces of its own: its pid, and what it says its namespaces are. `third`: by clone3()."""
-    reader, writer = os.pipe()
-    asked = struct.pack("<11Q", flags, 0, 0, 0, SIGCHLD, *[0] * 6)
-    child = done(CLONE3, ctypes.create_string_buffer(asked), 88) if third else done(CLONE, flags | SIGCHLD, 0, 0, 0, 0)
-    if child == 0:
-        os.write(writer, " ".join(str(number(name)) for name in ("uts", "pid", "net")).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    said = os.read(reader, 100).decode().split()
-    os.close(reader)
-    os.close(writer)
-    return child, dict(zip(("uts", "pid", "net"), map(int, said), strict=True))
-
-
-@pytest.mark.parametrize("third", [False, True], ids=["clone", "clone3"])
-def test_23_children_in_namespaces_of_their_own(tmp_path: Path, third: bool) -> None:
-    def start() -> dict[str, Any]:
-        here = {name: number(name) for name in ("uts", "pid", "net")}
-        return {"here": here, "children": [begin_apart(NEWUTS | NEWPID | NEWNET, third) for _ in range(N)]}
-
-    with recording(tmp_path, ALL) as finish:
-        parent = in_child(start)
-        told = told_of(finish(), "namespace.clone", parent.pid)
-    assert len(told) == N
-    for event, (child, apart) in zip(told, parent.said["children"], strict=True):
-        types = event.pop("podwitness.namespace.types")
-        assert isinstance(types, tuple)
-        assert set(types) == {"uts", "pid", "net"}
-        assert event == {
-            **{f"podwitness.namespace.old.{name}": inum for name, inum in parent.said["here"].items()},
-            **{f"podwitness.namespace.new.{name}": inum for name, inum in apart.items()},
-            "podwitness.namespace.flags": "CLONE_NEWUTS|CLONE_NEWPID|CLONE_NEWNET" + ("" if third else "|SIGCHLD"),
-            "podwitness.target.process.pid": child,
-            "podwitness.process.thread.id": parent.pid,
-            "podwitness.syscall.name": "clone3" if third else "clone",
-        }
-
-
-def test_23_refused_children_and_none_of_ordinary_ones(tmp_path: Path) -> None:
-    def ordinary() -> None:
-        for _ in range(N):
-            child = os.fork()
-            if child == 0:
-                os._exit(0)
-            os.waitpid(child, 0)
-
-    with recording(tmp_path, ALL) as finish:
-        child = in_child(refused(lambda: call(CLONE, NEWUTS | SIGCHLD, 0, 0, 0, 0)))
-        other = in_child(ordinary)
-        told = finish()
-    assert child.said == [-errno.EPERM] * N
-    events = told_of(told, "namespace.clone", child.pid)
-    assert [event["podwitness.namespace.types"] for event in events] == [("uts",)] * N
-    assert [event["error.type"] for event in events] == ["EPERM"] * N
-    assert not any("podwitness.target.process.pid" in event for event in events)
-    assert told_of(told, "namespace.clone", other.pid) == []
-
-
-def deeper(levels: int) -> list[dict[str, int]]:
-    """Pid namespaces in each other; each level says who it is to the host: /proc is still the host's."""
-    here = {"pid": int(Path("/proc/self").readlink().name), "ns": number("pid")}
-    if not levels:
-        return [here]
-    reader, writer = os.pipe()
-    child = done(CLONE, NEWPID | NEWUTS | SIGCHLD, 0, 0, 0, 0)
-    if child == 0:
-        os.write(writer, json.dumps(deeper(levels - 1)).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as stream:
-        below = stream.read()
-    os.waitpid(child, 0)
-    return [here, *json.loads(below)]
-
-
-def test_namespaces_three_deep_have_the_hosts_process_ids_at_each_level(tmp_path: Path) -> None:
-    with recording(tmp_path, ALL) as finish:
-        child = in_child(lambda: deeper(3))
-        told = finish()
-    levels = child.said
-    assert levels[0]["pid"] == child.pid
-    for above, below in pairwise(levels):
-        (event,) = told_of(told, "namespace.clone", above["pid"])
-        assert event["podwitness.target.process.pid"] == below["pid"]
-        assert event["podwitness.namespace.old.pid"] == above["ns"]
-        assert event["podwitness.namespace.new.pid"] == below["ns"]
-    assert len({level["ns"] for level in levels}) == 4
 
 
 def apart_together() -> dict[str, int]:
