@@ -159,6 +159,7 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 
 #define FMODE_EXEC 040 /* include/linux/fs.h: not for open(), but for execve() */
 #define O_LARGEFILE 0100000
+#define O_CLOEXEC 02000000
 #define MAX_ERRNO 4095
 #define IORING_OP_OPENAT 18
 #define IORING_OP_OPENAT2 28
@@ -171,14 +172,18 @@ struct {
 	__type(value, struct text);
 } filp_text SEC(".maps");
 
-/* The call that ends in this; io_uring's own for what is done on its behalf. */
-static __always_inline __u32 opening_call(struct task_struct *task)
+/* The call that ends in this, and its flags: the kernel's own have lost O_CLOEXEC. Those of io_uring stay so. */
+static __always_inline void fill_asked(struct file_open *event, struct task_struct *task, __u32 flags)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct call call = {.number = task->flags & PF_IO_WORKER ? __NR_io_uring_enter : regs->orig_ax};
 
-	if (task->flags & PF_IO_WORKER)
-		return __NR_io_uring_enter;
-	return is_compat() ? NO_CALL : regs->orig_ax;
+	event->flags = flags & ~O_LARGEFILE;
+	event->call = is_compat() ? NO_CALL : call.number;
+	if (is_compat() || (call.number != __NR_open && call.number != __NR_openat && call.number != __NR_openat2))
+		return;
+	read_args(&call, regs, false);
+	event->flags |= open_flags(&call) & O_CLOEXEC;
 }
 
 /* Every way to open a file by its path comes through here, io_uring's too, with the file in hand: no other thread can
@@ -200,8 +205,7 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
 		return 0;
 	event->error = failed ? -(long)file : 0;
-	event->flags = flags & ~O_LARGEFILE;
-	event->call = opening_call(task);
+	fill_asked(event, task, flags);
 	event->created = !failed && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
 	event->pad = 0;
 	if (!is_access_left_out(event->flags, event->created))

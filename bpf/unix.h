@@ -150,7 +150,10 @@ __noinline int tell_unix_connect(__u64 socket, struct call *call, __u32 in_kerne
 		write_bound(text, event, sk, task);
 	__u32 used = text->used;
 
-	if (used && used <= TEXT_BYTES && is_watched(text, used))
+	if (!used || used > TEXT_BYTES || !is_watched(text, used))
+		return 0;
+	barrier_var(used); /* the bound must be on the register that is the size */
+	if (used <= TEXT_BYTES)
 		submit(&activity, activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
