@@ -376,7 +376,7 @@ static __always_inline bool is_own(struct task_struct *task)
 }
 
 /* What the rules say of a cgroup: the nearest one that is named, itself or above it, decides. */
-static __noinline bool is_cgroup_left_out(struct task_struct *task)
+static __always_inline bool is_cgroup_left_out(struct task_struct *task)
 {
 	struct kernfs_node *node = cgroup_node(task);
 	__u8 *verdict = NULL;

@@ -5,12 +5,12 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from exporter import probes
 from exporter.agent import Pipeline
+from exporter.commands.node import looked_at
 from exporter.config import Config
 from exporter.enrich.processes import ProcessTable
 from exporter.model import Loss
@@ -23,7 +23,6 @@ from exporter.traffic import Traffic
 from exporter.vitals import Vitals
 
 _SECOND = 1.0
-_DISPENSABLE = dispensable(probes.KINDS)
 _SHORT = 256
 """Bytes of arguments kept of each process while memory is short."""
 
@@ -55,7 +54,9 @@ class Duties:
                 config.memory.limit_bytes >> 20,
             )
         measure = partial(resident, limit // 2)
-        self._pressure = Pressure(limit, self._steps(), measure=measure, relieve=give_back)
+        self._pressure = Pressure(
+            limit, self._steps(dispensable(looked_at(config))), measure=measure, relieve=give_back
+        )
         self._looked = 0.0
         self._failing = ""
 
@@ -120,12 +121,12 @@ class Duties:
         self._pipeline.ledger.note(f"degradation.{step}.{state}")
         self._pipeline.tell([self._pipeline.own.degraded(step, state, memory, limit)])
 
-    def _steps(self) -> list[Step]:
-        """What the agent can do less of, the least painful first."""
+    def _steps(self, kinds: Sequence[str]) -> list[Step]:
+        """What the agent can do less of, the least painful first; `kinds` are event types that can go."""
         table, pipeline = self._pipeline.table, self._pipeline
         return ladder(
             caches=(partial(_clear, table), _nothing),
-            activity=[(kind, (partial(self._shed, kind), partial(self._admit, kind))) for kind in _DISPENSABLE],
+            activity=[(kind, (partial(self._shed, kind), partial(self._admit, kind))) for kind in kinds],
             arguments=(partial(table.shorten, _SHORT), partial(table.shorten, None)),
             queues=(partial(pipeline.squeeze, 0.1), partial(pipeline.squeeze, 1.0)),
             processes=(partial(table.bound, 0.1), partial(table.bound, 1.0)),

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from exporter import probes
 from exporter.agent import Pipeline
 from exporter.commands import duties
 from exporter.commands.duties import Duties
-from exporter.config import Config, Kernel
+from exporter.config import Config, Globs, Kernel, Observe
 from exporter.notify import Notifier
 from exporter.source.programs import Lost
 from exporter.telemetry import Ledger
@@ -23,6 +24,11 @@ from tests.waiting import wait_for
 MIB = 1 << 20
 LIMIT = 128 * MIB
 STEP = "podwitness.agent.degradation."
+SEEN = {"file.open", "network.connect"}
+TYPES = Globs(
+    include=tuple(SEEN),
+    exclude=tuple(kind.name for kind in probes.KINDS if kind not in probes.LIFE and kind.name not in SEEN),
+)
 
 
 class Case:
@@ -36,7 +42,8 @@ class Case:
         kernel = Kernel(persist=True, pin_path=str(self.folder / "pins"))
         (self.folder / "pins").mkdir(exist_ok=True)
         (self.folder / "pins" / "word").touch()
-        config, self.vitals = Config(sinks={"it": file(self.folder)}, kernel=kernel), Vitals()
+        config = Config(sinks={"it": file(self.folder)}, kernel=kernel, observe=Observe(types=TYPES))
+        self.vitals = Vitals()
         self.duties = Duties(config, self.kernel.kernel, self.it, self.vitals, Notifier(""))
 
     def look(self, memory: int = 0, seconds: float = 1.0) -> None:
@@ -64,7 +71,6 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
         monkeypatch.setattr(duties, "time", SimpleNamespace(monotonic=lambda: made.clock, time_ns=time.time_ns))
         monkeypatch.setattr(duties, "resident", lambda _exact: made.memory)
         monkeypatch.setattr(duties, "cgroup_limit", lambda: None)
-        monkeypatch.setattr(duties, "_DISPENSABLE", ["file.open", "net.connect"])
         made.begin()
         yield made
 
@@ -104,11 +110,11 @@ def test_as_memory_runs_short_it_does_less_step_by_step_and_undoes_it_in_the_opp
     case.look(int(0.81 * LIMIT))
     assert not any(process.resource.fragments for process in processes)
     case.look(int(0.98 * LIMIT))
-    assert case.kernel.left_out == [{"file.open"}, {"file.open", "net.connect"}]
+    assert case.kernel.left_out == [{"file.open"}, {"file.open", "network.connect"}]
     for _ in range(40 * 8):
         case.look(10 * MIB)
     assert case.kernel.left_out[2:] == [{"file.open"}, set()]
-    steps = ["caches", "activity:file.open", "activity:net.connect", "arguments", "queues", "processes"]
+    steps = ["caches", "activity:file.open", "activity:network.connect", "arguments", "queues", "processes"]
     told = case.told("agent.degradation", 12)
     assert [(one[STEP + "step"], one[STEP + "state"]) for one in told] == [
         *((step, "begun") for step in steps),

@@ -72,7 +72,7 @@ def test_another_build_takes_over_under_load_and_no_event_is_lost_or_told_twice(
     try:
         agent.start()
         agent.watches()
-        workload = flood(1000, 40_000, 16)
+        workload = flood(1000, 40_000, 40)
         for build_of_it in (newer, objects, newer):
             assert not _ended(workload, within=4)
             agent.kill()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import probes
 from tests.e2e.agent import cgroup
 from tests.e2e.durable import Durable, flood
 from tests.kernel.bpffs import Bpffs
@@ -12,6 +13,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kernel
 
+OTHERS = [kind.name for kind in probes.KINDS if kind not in probes.LIFE]
 CEILING = 96 << 20
 
 
@@ -22,7 +24,12 @@ def test_it_degrades_as_announced_and_is_not_killed(tmp_path: Path, bpffs: Bpffs
         for n in range(3)
     }
     told = {"type": "file", "path": str(tmp_path / "told.jsonl"), "events": {"include": ["agent.*"]}}
-    settings = {"sinks": sinks | {"told": told}, "spool": {"mode": "memory"}, "memory": {"limit_bytes": CEILING}}
+    settings = {
+        "sinks": sinks | {"told": told},
+        "spool": {"mode": "memory"},
+        "memory": {"limit_bytes": CEILING},
+        "observe": {"types": {"exclude": OTHERS}},
+    }
     with cgroup(name, "memory") as group:
         limit = group / "memory.limit_in_bytes"
         if not limit.exists():
