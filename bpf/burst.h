@@ -36,6 +36,7 @@ struct burst {
 struct repeats {
 	duration_ns_t lasted; /* from the first one to the last one */
 	count_t count;
+	__u32 pad;
 };
 
 struct {

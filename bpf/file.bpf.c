@@ -25,7 +25,7 @@ SAMPLE(file_open)
 	cut_t path_cut;
 	flag_t path_unresolved;
 	flag_t created;
-	__u8 pad;
+	__u8 pad[5];
 };
 
 struct {
@@ -151,7 +151,7 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 	event->flags = open_flags(&call);
 	event->call = call.number;
 	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
-	event->pad = 0;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (!is_access_left_out(event->flags, event->created))
 		tell_open(text, event, file, &call, task);
 	return 0;
@@ -207,7 +207,7 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 	event->error = failed ? -(long)file : 0;
 	fill_asked(event, task, flags);
 	event->created = !failed && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
-	event->pad = 0;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (!is_access_left_out(event->flags, event->created))
 		tell_open(text, event, failed ? NULL : file, &call, task);
 	return 0;
@@ -246,7 +246,7 @@ int BPF_PROG(on_uring_open, void *ring, struct io_kiocb *request)
 	event->flags = BPF_CORE_READ(open, how.flags) & ~O_LARGEFILE;
 	event->call = __NR_io_uring_enter;
 	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
-	event->pad = 0;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (!is_access_left_out(event->flags, event->created))
 		tell_open(text, event, file, &call, task);
 	return 0;

@@ -154,7 +154,9 @@ def _watchers(node: Node, port: int) -> dict[str, Callable[[str, str], Any]]:
         "podwitness": agent(),
         "podwitness_aggregated": agent(aggregate={"types": ["file.open", "network.connect"]}),
         "podwitness_left_out": agent(
-            files={"paths": {"exclude": ["/*"]}}, network={"addresses": {"exclude": ["0.0.0.0/0"]}}
+            aggregate={"types": ["file.open", "network.connect"]},
+            files={"paths": {"exclude": ["/*"]}},
+            network={"addresses": {"exclude": ["0.0.0.0/0"]}},
         ),
         "podwitness_other_users": agent(users={"include": [12345]}),
         "bpftrace": bpftrace,

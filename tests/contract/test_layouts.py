@@ -71,3 +71,14 @@ def test_a_declaration_of_a_member_that_is_gone_is_refused() -> None:
     wrong = Kind(name="process.exit", program="process", ring="lifecycle", fields=(Field("cod", "x.y"),), carries=())
     with pytest.raises(KernelError, match=r"declaration of process\.exit: struct process_exit has no member cod"):
         Decoder([wrong], {"process": types_of(probes.PROCESS_EXIT)}, "boot")
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
+def test_no_byte_of_a_sample_lies_between_its_members(kind: Kind) -> None:
+    """What no member covers nobody writes: there the kernel's memory would show."""
+    types, name = types_of(kind), kind.name.replace(".", "_")
+    end = 0
+    for member in types.members(name):
+        assert member.offset == end, f"a hole before {member.name}"
+        end = member.offset + member.size
+    assert end == types.size(name)

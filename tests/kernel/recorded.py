@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from exporter import probes
 from exporter.model import Event, Value
-from exporter.source.decode import Decoder
+from exporter.source.decode import TAIL, Decoder
 from exporter.source.recording import Recording
 from tests.waiting import SLOWER, wait_for
 
@@ -91,13 +91,40 @@ def _finish(recorder: subprocess.Popen[str], output: Path) -> Told:
     return decode(output)
 
 
+class Layouts:
+    """What every sample must be, whatever it tells: no byte more than its struct and its strings, pads that are 0."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._members = {}
+        for kind in (*probes.KINDS, probes.SNAPSHOT):
+            name = kind.name.replace(".", "_")
+            if types := recording.types.get(kind.program):
+                self._members[types.enumerator(f"{name}_kind")] = types.members(name), types.size(name)
+
+    def check(self, data: bytes) -> None:
+        """The kernel's memory must not show between what was written."""
+        members, size = self._members[int.from_bytes(data[:4], "little")]
+        for member in members:
+            value = data[member.offset : member.offset + member.size]
+            if member.typedef in TAIL:
+                size += int.from_bytes(value, "little")
+            elif member.name.rpartition(".")[2] == "pad":
+                assert not any(value), f"{member.name} holds {value.hex()}"
+            elif member.text:
+                assert not any(value.partition(b"\0")[2]), f"{member.name} holds {value!r}"
+        assert len(data) == size
+
+
 def decode(path: Path) -> Told:
     """The events of a recording."""
     recording = Recording(path)
     snapshots = Decoder([probes.SNAPSHOT], recording.types, recording.boot_id)
     decoder = Decoder(probes.KINDS, recording.types, recording.boot_id)
     told = Told([], [], {probe.type: probe.hook for probe in recording.probes})
+    layouts = Layouts(recording)
     for line in recording.lines():
+        for sample in (*line.samples, *(seen.sample for seen in line.seen)):
+            layouts.check(sample.data)
         told.snapshot.extend(snapshots.decode([seen.sample for seen in line.seen], recording.offset(), time.time_ns()))
         told.events.extend(decoder.decode(line.samples, recording.offset(), line.observed))
     recording.close()
