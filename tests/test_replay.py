@@ -28,8 +28,8 @@ from tests.terminal import (
 )
 
 N = 23
-OURS = {what: text for what, (text, _) in BAD.items() if "for the spool" not in what}
-"""A replay has no spool."""
+OURS = {what: text for what, (text, _) in BAD.items() if "for the spool" not in what and "nobody looks at" not in what}
+"""A replay has no spool, and what was looked at is in the recording."""
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +162,8 @@ def test_a_recording_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("text", OURS.values(), ids=OURS)
-def test_what_replay_refuses_it_refuses_in_the_same_words_as_check(tmp_path: Path, text: str, recorded: Path) -> None:
+@pytest.mark.parametrize("name", OURS)
+def test_what_replay_refuses_it_refuses_in_the_same_words_as_check(tmp_path: Path, name: str, recorded: Path) -> None:
     """Replay opens the same pipeline as run, and needs no root."""
-    path = written(tmp_path, text)
+    path = written(tmp_path, OURS[name])
     assert refused(podwitness("replay", "--config", path, recorded)) == refused(podwitness("check", "--config", path))

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from exporter import probes
 from exporter.errors import KernelError, RecordingError
 from exporter.model import RawSample
 from exporter.source.btf import Types
@@ -100,6 +101,9 @@ class Recording:
                 self._file: BinaryIO = opened.enter_context(path.open("rb"))
                 header = _header(self._file.readline(), path)
                 self.types = {name: Types(raw) for name, raw in header.btf.items()}
+                for name in (*(kind.program for kind in probes.LIFE), probes.SNAPSHOT.program):
+                    if name not in self.types:
+                        raise KernelError(f"of the program {name} is missing", where="type information")
             except OSError as error:
                 raise RecordingError(str(error.strerror), where=str(path)) from error
             except (msgspec.DecodeError, UnicodeDecodeError, KernelError) as error:

@@ -70,4 +70,4 @@ def test_the_settings_in_the_readme_are_taken(etc: Path, tmp_path: Path) -> None
     for block in blocks:
         (tmp_path / "readme.yaml").write_text(block.replace("/etc/podwitness", str(etc)))
         said.append(check(tmp_path / "readme.yaml").partition("sinks: ")[2].strip())
-    assert said == ["collector, fluent, file, terminal", "collector"]
+    assert said == ["collector, fluent, file, terminal", "terminal", "collector"]

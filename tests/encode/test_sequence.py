@@ -211,7 +211,7 @@ def test_a_payload_says_of_which_stream_its_numbers_are(name: str) -> None:
 @every_encoder
 def test_who_stops_following_the_iterator_loses_no_record_that_has_a_number(name: str) -> None:
     stream, sent = make_stream(), events(30, length=900)
-    encoder = ENCODERS[name](EVERYTHING, Batch(max_bytes=3000), stream)
+    encoder = ENCODERS[name](EVERYTHING, Batch(max_bytes=1000), stream)
     payloads = [next(encoder.encode(sent))]
     payloads += encoder.flush()
     assert joined(*(payload.sequences for payload in payloads)) == ((1, stream.next - 1),)
