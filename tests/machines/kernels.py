@@ -2,8 +2,8 @@
 
 `make test` runs this file; tests/machines/conftest.py imports it. This machine's own package lists are asked first.
 Where they do not know a series, or name a package that the mirror has no longer, the newest kernel in the cache will
-do; where there is none, lists of our own are fetched (debian.list). apt checks signatures and sums. Nothing is
-installed, and nothing of this needs root.
+do; where there is none, lists of our own are fetched: from the mirrors that this machine's apt knows, where it is of
+another release those mirrors' Debian 12. apt checks signatures and sums. Nothing is installed.
 """
 
 import re
@@ -23,7 +23,7 @@ SERIES = {
 }
 """The packages of a series; neither its -cloud- flavour, which has no 9p, nor its -rt- one."""
 
-LISTS = Path(__file__).with_name("debian.list")
+RELEASE, KEYRING = "bookworm", "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class KernelUnavailableError(Exception):
@@ -51,10 +51,10 @@ def kernel(series: str) -> Kernel:
     """The kernel of `series`, fetched now if it is not in the cache.
 
     Raises:
-        KernelUnavailableError: neither this machine's apt nor Debian's mirror gave one.
+        KernelUnavailableError: no mirror that this machine's apt knows has one.
     """
     failed = []
-    for source in (_from_own_lists, _newest_in_cache, _from_debian):
+    for source in (_from_own_lists, _newest_in_cache, _from_new_lists):
         try:
             return source(series)
         except (OSError, KernelUnavailableError) as error:
@@ -82,19 +82,39 @@ def _newest_in_cache(series: str) -> Kernel:
     return _unpacked(newest(series, [path.name for path in _home().iterdir()]))
 
 
-def _from_debian(series: str) -> Kernel:
+def _from_new_lists(series: str) -> Kernel:
     """With package lists of our own, fetched anew: they are gone afterwards."""
     with tempfile.TemporaryDirectory(dir=_home(), prefix=".lists-") as folder:
-        own = {
-            "Dir::Etc::sourcelist": LISTS,
-            "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::State::lists": f"{folder}/lists",
-            "Dir::Cache": f"{folder}/cache",
-        }
-        options = [word for name, value in own.items() for word in ("-o", f"{name}={value}")]
-        Path(folder, "lists/partial").mkdir(parents=True)
+        lists, sources = Path(folder, "lists"), Path(folder, "sources.list")
+        (lists / "partial").mkdir(parents=True)
+        options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}/cache"]
+        _run(["apt-get", *options, *_AS_US, "--quiet", "update"])
+        try:
+            return _from_apt(series, options)
+        except KernelUnavailableError:  # this machine's release is another
+            shown = _run(["apt-get", *options, "indextargets", "--format", _SHOWN, "Created-By: Packages"])
+            sources.write_text("".join(f"{line}\n" for line in release_lines(shown)))
+        options += ["-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"]
         _run(["apt-get", *options, *_AS_US, "--quiet", "update"])
         return _from_apt(series, options)
+
+
+_SHOWN = "$(ORIGIN) $(CODENAME) $(REPO_URI)"
+
+
+def release_lines(shown: str) -> list[str]:
+    """Sources of our release on the mirrors that apt has shown as _SHOWN; of Debian's own archives only.
+
+    Raises:
+        KernelUnavailableError: none of them is Debian's.
+    """
+    places = [line.split() for line in shown.splitlines()]
+    debian = dict.fromkeys((uri, codename.partition("-")[2]) for origin, codename, uri in places if origin == "Debian")
+    wanted = [(uri, pocket) for uri, pocket in debian if pocket in ("", "security")]
+    if not wanted:
+        raise KernelUnavailableError("apt knows no mirror of Debian's here")
+    at = f"deb [arch=amd64 signed-by={KEYRING}]"
+    return [f"{at} {uri} {'-'.join(filter(None, (RELEASE, pocket)))} main" for uri, pocket in wanted]
 
 
 def _from_apt(series: str, options: Sequence[str]) -> Kernel:
