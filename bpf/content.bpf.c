@@ -49,12 +49,7 @@ int BPF_PROG(on_uring_write, void *ring, struct io_kiocb *request)
 }
 
 /* Functions can be preempted, tracepoints cannot: a scratch of its own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} fput_text SEC(".maps");
+SCRATCH(fput_text);
 
 SEC("fentry/__fput")
 int BPF_PROG(on_fput, struct file *file)

@@ -26,12 +26,7 @@ SAMPLE(process_exec_failed)
 	__u8 pad[7];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} exec_failed_text SEC(".maps");
+SCRATCH(exec_failed_text);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

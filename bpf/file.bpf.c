@@ -28,12 +28,7 @@ SAMPLE(file_open)
 	__u8 pad[5];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} open_text SEC(".maps");
+SCRATCH(open_text);
 
 static __always_inline __u32 open_flags(struct call *call)
 {
@@ -165,12 +160,7 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 #define IORING_OP_OPENAT2 28
 
 /* A function can be preempted, and another program run meanwhile: each has a scratch of its own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} filp_text SEC(".maps");
+SCRATCH(filp_text);
 
 /* The call that ends in this, and its flags: the kernel's own have lost O_CLOEXEC. Those of io_uring stay so. */
 static __always_inline void fill_asked(struct file_open *event, struct task_struct *task, __u32 flags)
@@ -213,12 +203,7 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 	return 0;
 }
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} uring_text SEC(".maps");
+SCRATCH(uring_text);
 
 /*
  * What io_uring has opened under a descriptor. Of what it could not open nothing is left but the result, and of what

@@ -11,7 +11,7 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -73,7 +73,7 @@ def tried(kind: str, names: set[str], tests: Mapping[str, Mapping[str, Any]]) ->
 
 def _seen(told: Mapping[str, Any]) -> Mapping[str, str]:
     """The hook of each event type that a test looked at; tests/kernel/recorded.py notes it."""
-    return told["properties"].get("seen", {})  # type: ignore[no-any-return]
+    return cast(Mapping[str, str], told["properties"].get("seen", {}))
 
 
 def _cell(found: Tried) -> str:

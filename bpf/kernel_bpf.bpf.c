@@ -56,14 +56,6 @@ SAMPLE(kernel_perf_event_open)
 	str_len_t pmu;
 };
 
-#define SCRATCH(map)                                                                                                   \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                               \
-		__uint(max_entries, 1);                                                                                \
-		__type(key, __u32);                                                                                    \
-		__type(value, struct text);                                                                            \
-	} map SEC(".maps")
-
 SCRATCH(bpf_text);
 SCRATCH(perf_text);
 

@@ -41,12 +41,7 @@ SAMPLE(kernel_keyring)
 	__u32 pad;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} keyring_text SEC(".maps");
+SCRATCH(keyring_text);
 
 /* Where the strings and numbers of a call are. */
 struct places {

@@ -48,14 +48,6 @@ SAMPLE(kernel_kexec)
 	__u8 pad[6];
 };
 
-#define SCRATCH(map)                                                                                                   \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                               \
-		__uint(max_entries, 1);                                                                                \
-		__type(key, __u32);                                                                                    \
-		__type(value, struct text);                                                                            \
-	} map SEC(".maps")
-
 SCRATCH(load_text);
 SCRATCH(unload_text);
 SCRATCH(kexec_text);

@@ -24,12 +24,7 @@ SAMPLE(file_memfd)
 	__u8 pad[3];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} memfd_text SEC(".maps");
+SCRATCH(memfd_text);
 
 /* The name by which the kernel knows it, which nobody can change: that of its directory entry, behind the prefix. */
 static __noinline __u32 write_memfd_name(struct text *text, struct file *file)

@@ -29,12 +29,7 @@ SAMPLE(file_mmap)
 	__u8 pad[2];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} memory_text SEC(".maps");
+SCRATCH(memory_text);
 
 /* What is mapped where: the file, if it is one. */
 struct mapping {

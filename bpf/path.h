@@ -33,6 +33,18 @@ struct text {
 	char bytes[TEXT_BYTES];
 };
 
+/*
+ * Where a sample is made, one on each CPU, for one program: those at functions can be preempted, so that another
+ * program runs in between.
+ */
+#define SCRATCH(map)                                                                                                   \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                               \
+		__uint(max_entries, 1);                                                                                \
+		__type(key, __u32);                                                                                    \
+		__type(value, struct text);                                                                            \
+	} map SEC(".maps")
+
 #define STRUCT_OF(text, type) ((struct type *)((text)->bytes - sizeof(struct type)))
 
 /*

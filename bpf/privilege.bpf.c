@@ -27,27 +27,21 @@ struct asked_ids {
 	user_id_t fs;
 };
 
-SAMPLE(privilege_setuid)
-{
-	struct header header;
-	struct rights_change change;
-	struct asked_ids asked;
-	tid_t tid;
-	errno_t error;
-	call_t call;
-	__u32 pad;
-};
+/* Both kinds of id change alike. */
+#define IDS_SAMPLE(name)                                                                                               \
+	SAMPLE(name)                                                                                                   \
+	{                                                                                                              \
+		struct header header;                                                                                  \
+		struct rights_change change;                                                                           \
+		struct asked_ids asked;                                                                                \
+		tid_t tid;                                                                                             \
+		errno_t error;                                                                                         \
+		call_t call;                                                                                           \
+		__u32 pad;                                                                                             \
+	}
 
-SAMPLE(privilege_setgid)
-{
-	struct header header;
-	struct rights_change change;
-	struct asked_ids asked;
-	tid_t tid;
-	errno_t error;
-	call_t call;
-	__u32 pad;
-};
+IDS_SAMPLE(privilege_setuid);
+IDS_SAMPLE(privilege_setgid);
 
 SAMPLE(privilege_capset)
 {
@@ -98,26 +92,12 @@ static __always_inline errno_t refusal_of(struct call *call)
 	return call->number == __NR_setfsuid || call->number == __NR_setfsgid ? 0 : error_of(call->result);
 }
 
-static __noinline int tell_setuid(struct call *call, struct task_struct *task, struct rights_change *change)
+static __noinline int tell_ids(struct call *call, struct task_struct *task, struct rights_change *change,
+			       enum kind kind)
 {
 	struct privilege_setuid event = {};
 
-	if (!begin_event(&event.header, privilege_setuid_kind, lifecycle_ring, task))
-		return nothing();
-	event.change = *change;
-	fill_asked(&event.asked, call);
-	event.tid = task->pid;
-	event.error = refusal_of(call);
-	event.call = call->number;
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
-	return nothing();
-}
-
-static __noinline int tell_setgid(struct call *call, struct task_struct *task, struct rights_change *change)
-{
-	struct privilege_setgid event = {};
-
-	if (!begin_event(&event.header, privilege_setgid_kind, lifecycle_ring, task))
+	if (!begin_event(&event.header, kind, lifecycle_ring, task))
 		return nothing();
 	event.change = *change;
 	fill_asked(&event.asked, call);
@@ -199,14 +179,14 @@ int BPF_PROG(on_rights_call, struct pt_regs *regs, long result)
 	case __NR_setresuid:
 	case __NR_setfsuid:
 		by = gained_by_setuid;
-		tell_setuid(&call, task, change);
+		tell_ids(&call, task, change, privilege_setuid_kind);
 		break;
 	case __NR_capset:
 		by = gained_by_capset;
 		tell_capset(&call, task, change);
 		break;
 	default:
-		tell_setgid(&call, task, change);
+		tell_ids(&call, task, change, privilege_setgid_kind);
 	}
 	if (known)
 		tell_gained(change, task, by, call.number);

@@ -48,12 +48,7 @@ SAMPLE(process_exit)
 };
 
 /* What does not fit on the 512-byte stack; a program never nests within itself on one CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} exec_text SEC(".maps");
+SCRATCH(exec_text);
 
 static __always_inline void fill_exec(struct text *text, struct process_exec *event, struct task_struct *task,
 				      struct linux_binprm *bprm)

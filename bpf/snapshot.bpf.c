@@ -25,12 +25,7 @@ SAMPLE(process_snapshot)
 	__u8 pad[1];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} snapshot_text SEC(".maps");
+SCRATCH(snapshot_text);
 
 static __always_inline void fill_place(struct text *text, struct process_snapshot *event, struct task_struct *task)
 {

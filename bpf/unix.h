@@ -39,12 +39,7 @@ struct watched {
 
 const volatile struct watched watched[WATCHED];
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} unix_text SEC(".maps");
+SCRATCH(unix_text);
 
 static __always_inline bool matches(const volatile struct watched *sought, const __u64 *tail, __u32 length)
 {

@@ -147,7 +147,7 @@ class Unit:
 
 
 def _run(command: list[str], source: str = "") -> str:
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)  # noqa: S603  # clang, or what it made
     if done.returncode:
         raise SystemExit(f"bpf/words.py: {command[0]} failed:\n{done.stderr}")
     return done.stdout

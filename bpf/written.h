@@ -53,12 +53,7 @@ struct {
 } written SEC(".maps");
 
 /* Tracepoints and the ends of calls are not preempted, so they share one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text);
-} write_text SEC(".maps");
+SCRATCH(write_text);
 
 /* File systems whose files are the kernel's own switches (include/uapi/linux/magic.h). */
 static __always_inline bool is_stored(struct inode *inode)

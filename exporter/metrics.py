@@ -116,7 +116,7 @@ def _latency(one: Series, now: int) -> "HistogramDataPoint":
         bucket_counts=counts,
         explicit_bounds=[2**bits / 1e6 for bits in range(len(counts) - 1)],
         min=None,  # type: ignore[arg-type]  # optional in OTLP; nobody has counted it
-        max=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]  # as above
     )
 
 
