@@ -65,23 +65,16 @@ static __always_inline int note_namespaces(void)
 	return 0;
 }
 
-SEC("fentry/__x64_sys_setns")
-int BPF_PROG(on_setns_begin)
-{
-	return note_namespaces();
-}
+#define BEGIN(name, section)                                                                                           \
+	SEC(section)                                                                                                   \
+	int BPF_PROG(name)                                                                                             \
+	{                                                                                                              \
+		return note_namespaces();                                                                              \
+	}
 
-SEC("fentry/__ia32_sys_setns")
-int BPF_PROG(on_setns32_begin)
-{
-	return note_namespaces();
-}
-
-SEC("fentry/ksys_unshare")
-int BPF_PROG(on_unshare_begin)
-{
-	return note_namespaces();
-}
+BEGIN(on_setns_begin, "fentry/__x64_sys_setns")
+BEGIN(on_setns32_begin, "fentry/__ia32_sys_setns")
+BEGIN(on_unshare_begin, "fentry/ksys_unshare")
 
 /*
  * What a call has changed, all types; also of calls that nobody wants to hear of, so that the next one knows. The

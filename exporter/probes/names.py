@@ -1,6 +1,6 @@
 """Numbers of the kernel as the words people know: pure functions over the tables of `words.py`.
 
-`NAMES` says for each typedef of bpf/event.h which function its numbers go through; `source/decode.py` takes it over.
+`NAMES` says for each typedef of bpf/sample.h which function its numbers go through; `source/decode.py` takes it over.
 What repeats from event to event remembers its words. A number without a word is shown itself: nothing is left out.
 """
 

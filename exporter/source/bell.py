@@ -2,7 +2,7 @@
 
 A wake-up costs a tenth of a millisecond of CPU, so there are few of them: the kernel wakes for each 64 KiB, the
 reader polls every 20 ms while something happens, and after some polls that found nothing it says in a word shared
-with the probes (`struct reader` in bpf/event.h) that it sleeps; the next event clears the word and wakes it. An event
+with the probes (`struct reader` in bpf/ring.h) that it sleeps; the next event clears the word and wakes it. An event
 that read the word just before it was set waits for the end of the sleep: at most a quarter of a second.
 """
 

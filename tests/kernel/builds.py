@@ -48,7 +48,7 @@ def with_flood(folder: Path) -> Path:
     """A build with a program more, at a hook of its own: each exec sends a `flood` to the ring activity."""
     copied(folder)
     (folder / "flood.bpf.c").write_text(FLOOD)
-    changed(folder / "event.h", "	process_snapshot_kind,", "	process_snapshot_kind,\n	flood_kind,")
+    changed(folder / "sample.h", "	process_snapshot_kind,", "	process_snapshot_kind,\n	flood_kind,")
     changed(
         folder / "dispatch.bpf.c",
         "DISPATCH(on_exec,",
