@@ -27,6 +27,16 @@ settings.register_profile("podwitness", deadline=None)
 settings.load_profile("podwitness")
 
 
+@pytest.fixture(autouse=True)
+def _same_directory() -> Iterator[None]:
+    """A test that leaves this directory and does not come back fails itself, not those after it."""
+    here = Path.cwd()
+    yield
+    stayed = here.samefile(".")
+    os.chdir(here)
+    assert stayed, "the test changed the working directory; let it take monkeypatch.chdir()"
+
+
 @pytest.fixture(scope="session")
 def collector_binary() -> Path:
     """The OpenTelemetry Collector."""

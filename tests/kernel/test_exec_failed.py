@@ -123,8 +123,8 @@ def test_secrets_are_blotted_out_as_those_of_an_exec_are(tmp_path: Path) -> None
     assert told["podwitness.process.exec.args"] == ("client", "--password=*****", "--token", "*****", "plain")
 
 
-def test_a_path_starts_where_the_call_says(tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+def test_a_path_starts_where_the_call_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     directory = os.open(tmp_path / "sub", os.O_RDONLY)
     argv = (ctypes.c_char_p * 2)(b"at", None)

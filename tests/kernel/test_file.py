@@ -42,8 +42,10 @@ def test_23_opens_of_a_file_are_23_events_with_what_stat_says_of_it(tmp_path: Pa
     )
 
 
-def test_23_opens_that_are_refused_say_why_and_what_was_asked_for(tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+def test_23_opens_that_are_refused_say_why_and_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with recording(tmp_path, OPENED) as finish:
         for number in range(N):
             with pytest.raises(FileNotFoundError):

@@ -106,8 +106,10 @@ def test_23_connections_to_a_watched_socket_are_told_by_where_it_is_not_by_how_i
     ]
 
 
-def test_23_connections_that_nobody_answers_say_why_and_what_was_asked_for(tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+def test_23_connections_that_nobody_answers_say_why_and_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with recording(tmp_path, UNIX) as finish:
         for _ in range(N):
             with socket.socket(socket.AF_UNIX) as one, pytest.raises(FileNotFoundError):
