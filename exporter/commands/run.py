@@ -25,6 +25,7 @@ from exporter.keeping import Keeping, check_keeping, open_keeping
 from exporter.metrics import Sender
 from exporter.model import Event, Loss
 from exporter.notify import Notifier
+from exporter.resident import give_back
 from exporter.source.programs import Kernel
 from exporter.status import Shown
 from exporter.telemetry import ALL_SINKS, Ledger, export_metrics, log, log_to_fluentd
@@ -135,6 +136,7 @@ class _Run:
         alive = pipeline.seed(seen, kernel.offset(), time.time_ns())
         log.info("watching %d processes and what they start; sinks: %s", len(seen), ", ".join(pipeline.sinks))
         pipeline.tell([pipeline.own.started(__version__, resumed=kernel.resumed), *self._seen()])
+        give_back()  # of what libbpf needed to load the probes, some 10 MiB
         behind = True
         while not (stop.is_set() or pipeline.ledger.deserted) and (end is None or time.monotonic() < end):
             self._turn()

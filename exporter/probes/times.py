@@ -12,5 +12,5 @@ def iso(unix_ns: int) -> str:
     A time that the calendar does not have (a damaged recording) becomes the nearest that it has.
     """
     unix_ns = min(max(unix_ns, _FIRST), _LAST)
-    moment = datetime.fromtimestamp(unix_ns // 10**9, UTC)
-    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.{unix_ns % 10**9 // 10**6:03d}Z"
+    second = datetime.fromtimestamp(unix_ns // 10**9, UTC).isoformat()[:19]
+    return f"{second}.{unix_ns % 10**9 // 10**6:03d}Z"
