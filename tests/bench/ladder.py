@@ -38,7 +38,7 @@ def measure(node: Node, say: Callable[[str], None]) -> dict[str, dict[int, dict[
 
 
 def _step(node: Node, program: Path, port: int, work: str, rate: int) -> dict[str, float]:
-    observe: dict[str, Any] = {"types": {"include": TYPES.get(work, [])}, "aggregate": {"types": []}}
+    observe: dict[str, Any] = {"types": TYPES.get(work, {}), "aggregate": {"types": []}}
     agent = node.agent(f"ladder-{work}-{rate}", port, kernel={"persist": False}, observe=observe)
     try:
         agent.start()
