@@ -18,7 +18,7 @@ __noinline int tell_accept(__u64 socket, __s32 error)
 	event.error = error;
 	event.direction = inbound;
 	if (!is_end_left_out(&event.flow.peer))
-		submit(&activity, activity_ring, &event.header, sizeof(event));
+		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 

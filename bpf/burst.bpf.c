@@ -18,7 +18,7 @@ static __always_inline void send(struct burst *burst)
 		return; /* left out, and kept only to know it */
 	repeats->lasted = burst->last - header->time;
 	repeats->count = count;
-	submit(&activity, activity_ring, header, bytes);
+	submit(activity_ring, header, bytes);
 }
 
 struct flushing {

@@ -89,4 +89,10 @@ static __always_inline errno_t error_of(long result)
 	return result < 0 && result >= -4095 ? -result : 0;
 }
 
+/* For what is rare when it comes about: anybody can be refused a million times a second, and must not push that out. */
+static __always_inline enum ring ring_of(errno_t error)
+{
+	return error ? activity_ring : lifecycle_ring;
+}
+
 #endif

@@ -111,7 +111,7 @@ static __always_inline void send_note(struct note *note, struct header *header, 
 	__u32 used = note->text.used;
 
 	if (used <= TEXT_BYTES && !note->unwanted)
-		submit(&activity, activity_ring, header, bytes + used);
+		submit(activity_ring, header, bytes + used);
 }
 
 /* How a noting program ends: the call's end does the rest; where there is none, what is known is told. */

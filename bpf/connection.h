@@ -89,7 +89,7 @@ static __always_inline void continue_event(struct header *header, enum kind kind
 static __always_inline void tell(enum kind kind, struct header *header, __u64 bytes)
 {
 	if (is_wanted(kind) && !is_unread(activity_ring, header))
-		submit(&activity, activity_ring, header, bytes);
+		submit(activity_ring, header, bytes);
 }
 
 /* Where this counts; NULL where nobody asked. */

@@ -110,7 +110,7 @@ static __always_inline int tell_datagram(struct sock *sk, struct endpoint *local
 	event.error = error;
 	event.direction = direction;
 	if (!is_end_left_out(&event.flow.peer))
-		submit(&activity, activity_ring, &event.header, sizeof(event));
+		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 

@@ -121,7 +121,7 @@ int BPF_PROG(on_exec_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&activity, activity_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 

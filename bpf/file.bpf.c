@@ -123,7 +123,7 @@ static __always_inline void tell_open(struct text *text, struct file_open *event
 
 	if (used > TEXT_BYTES || (bursts && keep_burst(&key, &event->header, unwanted ? 0 : bytes)) || unwanted)
 		return;
-	submit(&activity, activity_ring, &event->header, bytes);
+	submit(activity_ring, &event->header, bytes);
 }
 
 SEC("tp_btf/sys_exit")

@@ -71,7 +71,7 @@ static __always_inline void tell_gained(struct rights_change *change, struct tas
 	event->call = call;
 	event->by = by;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event));
+	submit(lifecycle_ring, &event->header, sizeof(*event));
 }
 
 #endif

@@ -36,6 +36,8 @@ enum bpf_map_type {
 enum {
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
+	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_RING_SIZE = 1,
 	BPF_RB_PROD_POS = 3,
 };
 

@@ -135,7 +135,7 @@ static __noinline int tell_load(struct text *text, struct call *call, struct ask
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct kernel_bpf_load *event = STRUCT_OF(text, kernel_bpf_load);
 
-	if (!begin_event(&event->header, kernel_bpf_load_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, kernel_bpf_load_kind, ring_of(error_of(call->result)), task))
 		return 0;
 	struct bpf_prog *program = program_of(file_of(task, call->result));
 
@@ -150,7 +150,7 @@ static __noinline int tell_load(struct text *text, struct call *call, struct ask
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(ring_of(error_of(call->result)), &event->header, sizeof(*event) + used);
 	return 0;
 }
 
@@ -200,7 +200,7 @@ static __noinline int tell_attach(struct text *text, struct call *call, struct a
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct kernel_bpf_attach *event = STRUCT_OF(text, kernel_bpf_attach);
 
-	if (!begin_event(&event->header, kernel_bpf_attach_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, kernel_bpf_attach_kind, ring_of(error_of(call->result)), task))
 		return 0;
 	text->used = 0;
 	event->error = error_of(call->result);
@@ -213,7 +213,7 @@ static __noinline int tell_attach(struct text *text, struct call *call, struct a
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(ring_of(error_of(call->result)), &event->header, sizeof(*event) + used);
 	return 0;
 }
 
@@ -256,7 +256,7 @@ int BPF_PROG(on_perf_event_open_call, struct pt_regs *regs, long result)
 		return 0;
 	struct kernel_perf_event_open *event = STRUCT_OF(text, kernel_perf_event_open);
 
-	if (!begin_event(&event->header, kernel_perf_event_open_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, kernel_perf_event_open_kind, activity_ring, task))
 		return 0;
 	struct file *file = file_of(task, call.result);
 
@@ -280,7 +280,7 @@ int BPF_PROG(on_perf_event_open_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 

@@ -59,7 +59,7 @@ int BPF_PROG(on_reboot, struct pid_namespace *namespace, int command)
 	    event.command != POWER_OFF)
 		return 0;
 	if (begin_event(&event.header, kernel_reboot_kind, lifecycle_ring, bpf_get_current_task_btf()))
-		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+		submit(lifecycle_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -70,13 +70,13 @@ int BPF_PROG(on_reboot_call, struct pt_regs *regs, long result)
 	struct call call;
 
 	if (!read_call(&call, regs, result) ||
-	    !begin_event(&event.header, kernel_reboot_kind, lifecycle_ring, bpf_get_current_task_btf()))
+	    !begin_event(&event.header, kernel_reboot_kind, ring_of(error_of(call.result)), bpf_get_current_task_btf()))
 		return 0;
 	event.command = call.args[2];
 	event.error = error_of(call.result);
 	event.call = call.number;
 	event.wrong_magic = is_wrong_magic(call.args[0], call.args[1]);
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(ring_of(error_of(call.result)), &event.header, sizeof(event));
 	return 0;
 }
 
@@ -126,11 +126,12 @@ int BPF_PROG(on_settime_call, struct pt_regs *regs, long result)
 
 	if (!read_call(&call, regs, result) || !fill_settime(&event, &call))
 		return 0;
-	if (!begin_event(&event.header, kernel_settime_kind, lifecycle_ring, bpf_get_current_task_btf()))
+	if (!begin_event(&event.header, kernel_settime_kind, ring_of(error_of(call.result)),
+			 bpf_get_current_task_btf()))
 		return 0;
 	event.error = error_of(call.result);
 	event.call = call.number;
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(ring_of(error_of(call.result)), &event.header, sizeof(event));
 	return 0;
 }
 
@@ -142,7 +143,7 @@ int BPF_PROG(on_io_uring_setup_call, struct pt_regs *regs, long result)
 	struct call call;
 
 	if (!read_call(&call, regs, result) ||
-	    !begin_event(&event.header, kernel_io_uring_setup_kind, lifecycle_ring, task))
+	    !begin_event(&event.header, kernel_io_uring_setup_kind, ring_of(error_of(call.result)), task))
 		return 0;
 	struct file *file = file_of(task, call.result);
 
@@ -156,7 +157,7 @@ int BPF_PROG(on_io_uring_setup_call, struct pt_regs *regs, long result)
 
 		event.flags = BPF_CORE_READ(ring, flags);
 	}
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(ring_of(error_of(call.result)), &event.header, sizeof(event));
 	return 0;
 }
 

@@ -128,7 +128,7 @@ int BPF_PROG(on_keyring_call, struct pt_regs *regs, long result)
 		return 0;
 	struct kernel_keyring *event = STRUCT_OF(text, kernel_keyring);
 
-	if (!begin_event(&event->header, kernel_keyring_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, kernel_keyring_kind, activity_ring, task))
 		return 0;
 	if (call.number == __NR_keyctl)
 		find_operand(&found, &call);
@@ -146,7 +146,7 @@ int BPF_PROG(on_keyring_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 

@@ -103,7 +103,7 @@ int BPF_PROG(on_module_load_call, struct pt_regs *regs, long result)
 		return 0;
 	struct kernel_module_load *event = STRUCT_OF(text, kernel_module_load);
 
-	if (!begin_event(&event->header, kernel_module_load_kind, lifecycle_ring, task)) {
+	if (!begin_event(&event->header, kernel_module_load_kind, ring_of(error_of(call.result)), task)) {
 		bpf_task_storage_delete(&modules, task);
 		return 0;
 	}
@@ -124,7 +124,7 @@ int BPF_PROG(on_module_load_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(ring_of(error_of(call.result)), &event->header, sizeof(*event) + used);
 	return 0;
 }
 
@@ -140,7 +140,7 @@ int BPF_PROG(on_module_unload_call, struct pt_regs *regs, long result)
 		return 0;
 	struct kernel_module_unload *event = STRUCT_OF(text, kernel_module_unload);
 
-	if (!begin_event(&event->header, kernel_module_unload_kind, lifecycle_ring, task)) {
+	if (!begin_event(&event->header, kernel_module_unload_kind, ring_of(error_of(call.result)), task)) {
 		bpf_task_storage_delete(&modules, task);
 		return 0;
 	}
@@ -156,7 +156,7 @@ int BPF_PROG(on_module_unload_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(ring_of(error_of(call.result)), &event->header, sizeof(*event) + used);
 	return 0;
 }
 
@@ -180,7 +180,7 @@ int BPF_PROG(on_kexec_call, struct pt_regs *regs, long result)
 		return 0;
 	struct kernel_kexec *event = STRUCT_OF(text, kernel_kexec);
 
-	if (!begin_event(&event->header, kernel_kexec_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, kernel_kexec_kind, ring_of(error_of(call.result)), task))
 		return 0;
 	bool has_files = call.number == __NR_kexec_file_load;
 
@@ -195,7 +195,7 @@ int BPF_PROG(on_kexec_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(ring_of(error_of(call.result)), &event->header, sizeof(*event) + used);
 	return 0;
 }
 

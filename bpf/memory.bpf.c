@@ -120,7 +120,7 @@ int BPF_PROG(on_map_call, struct pt_regs *regs, long result)
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES && !is_path_left_out(text, 0))
-		submit(&activity, activity_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 

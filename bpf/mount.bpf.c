@@ -209,7 +209,7 @@ static __always_inline void tell_move(struct text *noted, struct call *call, str
 		return;
 	struct filesystem_move_mount *event = STRUCT_OF(text, filesystem_move_mount);
 
-	if (!begin_event(&event->header, filesystem_move_mount_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, filesystem_move_mount_kind, ring_of(error_of(call->result)), task))
 		return;
 	if (!noted) {
 		clear_move(event);
@@ -218,7 +218,7 @@ static __always_inline void tell_move(struct text *noted, struct call *call, str
 	event->error = error_of(call->result);
 	event->call = call->number;
 	event->flags = call->number == __NR_move_mount ? call->args[4] : 0;
-	send_mount(text, &event->header, sizeof(*event));
+	send_mount(text, &event->header, sizeof(*event), event->error);
 }
 
 static __always_inline void tell_mount(struct text *noted, struct call *call, struct file *file,
@@ -230,7 +230,7 @@ static __always_inline void tell_mount(struct text *noted, struct call *call, st
 		return;
 	struct filesystem_mount *event = STRUCT_OF(text, filesystem_mount);
 
-	if (!begin_event(&event->header, filesystem_mount_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, filesystem_mount_kind, ring_of(error_of(call->result)), task))
 		return;
 	if (!noted) {
 		clear_mount(event);
@@ -245,7 +245,7 @@ static __always_inline void tell_mount(struct text *noted, struct call *call, st
 	event->call = call->number;
 	if (call->number == __NR_mount)
 		event->flags = asked_flags(call);
-	send_mount(text, &event->header, sizeof(*event));
+	send_mount(text, &event->header, sizeof(*event), event->error);
 }
 
 SEC("tp_btf/sys_exit")

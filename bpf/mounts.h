@@ -91,12 +91,12 @@ static __always_inline __u32 write_type(struct text *text, struct vfsmount *moun
 	return write_known(text, BPF_CORE_READ(mount, mnt_sb, s_type, name));
 }
 
-static __always_inline void send_mount(struct text *text, struct header *header, __u32 bytes)
+static __always_inline void send_mount(struct text *text, struct header *header, __u32 bytes, errno_t error)
 {
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, header, bytes + used);
+		submit(ring_of(error), header, bytes + used);
 }
 
 #endif

@@ -143,7 +143,7 @@ static __noinline int tell_escape(struct ns_change *change, struct task_struct *
 	if (!types || !begin_event(&event.header, namespace_escape_kind, lifecycle_ring, task))
 		return nothing();
 	only_types(&event.change, types);
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(lifecycle_ring, &event.header, sizeof(event));
 	return nothing();
 }
 
@@ -152,8 +152,8 @@ static __noinline int tell_setns(struct ns_change *change, struct destination *t
 	struct namespace_setns event = {.change = *change, .asked = to->asked, .target = to->target};
 
 	only_types(&event.change, change->types);
-	if (begin_event(&event.header, namespace_setns_kind, lifecycle_ring, task))
-		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	if (begin_event(&event.header, namespace_setns_kind, ring_of(change->error), task))
+		submit(ring_of(change->error), &event.header, sizeof(event));
 	return nothing();
 }
 
@@ -190,8 +190,8 @@ static __noinline int tell_unshare(struct call *call, struct task_struct *task)
 	fill_ns_change(&event.change, task, call);
 	only_types(&event.change, call->args[0] & ALL_TYPES);
 	event.flags = call->args[0];
-	if (begin_event(&event.header, namespace_unshare_kind, lifecycle_ring, task))
-		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	if (begin_event(&event.header, namespace_unshare_kind, ring_of(error_of(call->result)), task))
+		submit(ring_of(error_of(call->result)), &event.header, sizeof(event));
 	return tell_user_namespace(&event.change, event.flags, call, task);
 }
 
@@ -239,8 +239,8 @@ static __noinline int tell_refused_clone(struct call *call, struct task_struct *
 	event.change.tid = task->pid;
 	event.change.error = error_of(call->result);
 	event.change.call = call->number;
-	if (begin_event(&event.header, namespace_clone_kind, lifecycle_ring, task))
-		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	if (begin_event(&event.header, namespace_clone_kind, activity_ring, task))
+		submit(activity_ring, &event.header, sizeof(event));
 	return told | nothing();
 }
 
@@ -287,7 +287,7 @@ int BPF_PROG(on_clone, struct task_struct *parent, struct task_struct *child)
 	event.change.tid = parent->pid;
 	event.child = child->pid;
 	if (begin_event(&event.header, namespace_clone_kind, lifecycle_ring, parent))
-		submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+		submit(lifecycle_ring, &event.header, sizeof(event));
 	return 0;
 }
 

@@ -97,14 +97,14 @@ static __noinline int tell_ids(struct call *call, struct task_struct *task, stru
 {
 	struct privilege_setuid event = {};
 
-	if (!begin_event(&event.header, kind, lifecycle_ring, task))
+	if (!begin_event(&event.header, kind, ring_of_change(change), task))
 		return nothing();
 	event.change = *change;
 	fill_asked(&event.asked, call);
 	event.tid = task->pid;
 	event.error = refusal_of(call);
 	event.call = call->number;
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(ring_of_change(change), &event.header, sizeof(event));
 	return nothing();
 }
 
@@ -138,7 +138,7 @@ static __noinline int tell_capset(struct call *call, struct task_struct *task, s
 {
 	struct privilege_capset event = {};
 
-	if (!begin_event(&event.header, privilege_capset_kind, lifecycle_ring, task))
+	if (!begin_event(&event.header, privilege_capset_kind, ring_of_change(change), task))
 		return nothing();
 	event.change = *change;
 	fill_asked_caps(&event, call);
@@ -148,7 +148,7 @@ static __noinline int tell_capset(struct call *call, struct task_struct *task, s
 	}
 	event.tid = task->pid;
 	event.error = error_of(call->result);
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(ring_of_change(change), &event.header, sizeof(event));
 	return nothing();
 }
 
@@ -251,7 +251,7 @@ int BPF_PROG(on_prctl_call, struct pt_regs *regs, long result)
 
 	if (!read_call(&call, regs, result) || !is_prctl_told(&call))
 		return 0;
-	if (!begin_event(&event.header, privilege_prctl_kind, lifecycle_ring, task))
+	if (!begin_event(&event.header, privilege_prctl_kind, activity_ring, task))
 		return 0;
 	event.option = call.args[0];
 	event.value = call.args[1];
@@ -260,7 +260,7 @@ int BPF_PROG(on_prctl_call, struct pt_regs *regs, long result)
 	event.capability = event.ambient && event.ambient != PR_CAP_AMBIENT_CLEAR_ALL ? call.args[2] : -1;
 	event.tid = task->pid;
 	event.error = error_of(call.result);
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 

@@ -91,7 +91,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
-		submit(&lifecycle, lifecycle_ring, &event->header, sizeof(*event) + used);
+		submit(lifecycle_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 
@@ -112,7 +112,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	event.cloner_start_time = BPF_CORE_READ(parent, group_leader, start_boottime);
 	event.cloner_exec_id = BPF_CORE_READ(parent, group_leader, self_exec_id);
 	judge_fork(&event.header, parent);
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(lifecycle_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -161,7 +161,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	event.signal = status & 0x7f;
 	event.code = event.signal ? -1 : (status >> 8) & 0xff;
 	event.core_dumped = (status >> 7) & 1;
-	submit(&lifecycle, lifecycle_ring, &event.header, sizeof(event));
+	submit(lifecycle_ring, &event.header, sizeof(event));
 	return 0;
 }
 

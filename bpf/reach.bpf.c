@@ -87,7 +87,7 @@ int BPF_PROG(on_ptrace_call, struct pt_regs *regs, long result)
 	event.request = call.args[0];
 	event.tid = task->pid;
 	event.error = error_of(call.result);
-	submit(&activity, activity_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -107,7 +107,7 @@ int BPF_PROG(on_vm_access_call, struct pt_regs *regs, long result)
 	event.error = error_of(call.result);
 	event.bytes = event.error ? 0 : call.result;
 	event.call = call.number;
-	submit(&activity, activity_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -149,7 +149,7 @@ static __always_inline void tell_signal(struct task_struct *task, struct task_st
 	event.error = error;
 	event.call = call;
 	event.ignored = ignored;
-	submit(&activity, activity_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 }
 
 static __always_inline bool is_signal_call(call_t call)

@@ -95,4 +95,15 @@ static __always_inline bool compare_rights(struct rights_change *change, struct 
 	return false;
 }
 
+/* One that changes nothing anybody can make without end, as a call that is refused: see ring_of(). */
+static __always_inline enum ring ring_of_change(struct rights_change *change)
+{
+	const __u64 *old = (void *)&change->old, *new = (void *)&change->new;
+	__u64 differ = 0;
+
+	for (int at = 0; at < sizeof(struct rights) / sizeof(__u64); at++)
+		differ |= old[at] ^ new[at];
+	return differ ? lifecycle_ring : activity_ring;
+}
+
 #endif

@@ -127,9 +127,18 @@ static __always_inline __u64 wake_flag(void *ring, struct reader *state, __u64 b
 	return (at ^ end) / wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* Put a whole sample into a ring; `sample` begins with its header. Of `lifecycle` nothing is ever shed. */
-static __always_inline void submit(void *ring, enum ring which, struct header *sample, __u64 bytes)
+/* The last half of the lifecycle ring is for lives: whatever else a process can do without end, who did it is told. */
+static __always_inline bool is_for_lives(enum ring which, __u32 kind)
 {
+	if (which != lifecycle_ring || kind <= process_exit_kind)
+		return false;
+	return bpf_ringbuf_query(&lifecycle, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&lifecycle, BPF_RB_RING_SIZE) / 2;
+}
+
+/* Put a whole sample into a ring; `sample` begins with its header. Of `lifecycle` nothing is ever shed. */
+static __always_inline void submit(enum ring which, struct header *sample, __u64 bytes)
+{
+	void *ring = which == lifecycle_ring ? (void *)&lifecycle : (void *)&activity;
 	struct ring_counts *count = counts_of(which);
 	struct reader *state = reader_state();
 
@@ -140,7 +149,7 @@ static __always_inline void submit(void *ring, enum ring which, struct header *s
 		return;
 	}
 	sample->sequence = __sync_fetch_and_add(&count->produced, 1);
-	if (bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, state, bytes)))
+	if (is_for_lives(which, sample->kind) || bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, state, bytes)))
 		note_loss(&count->lost, sample->time);
 }
 

@@ -58,7 +58,7 @@ int BPF_PROG(on_bind_call, struct pt_regs *regs, long result)
 		fill_version(&event.flow);
 	}
 	if (!is_end_left_out(&event.flow.local))
-		submit(&activity, activity_ring, &event.header, sizeof(event));
+		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -80,7 +80,7 @@ int BPF_PROG(on_listen_call, struct pt_regs *regs, long result)
 	event.error = error_of(call.result);
 	event.backlog = call.args[1];
 	if (!is_end_left_out(&event.flow.local))
-		submit(&activity, activity_ring, &event.header, sizeof(event));
+		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 
@@ -107,7 +107,7 @@ __noinline int tell_socket(__u64 socket, __u32 family, __u32 type, __u32 protoco
 		(is_packet ? AF_PACKET : family) << 16 | (is_packet ? from_network(protocol) : (__u16)protocol);
 	event.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 	event.family = is_packet ? AF_PACKET : family;
-	submit(&activity, activity_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 

@@ -149,7 +149,7 @@ __noinline int tell_unix_connect(__u64 socket, struct call *call, __u32 in_kerne
 		return 0;
 	barrier_var(used); /* the bound must be on the register that is the size */
 	if (used <= TEXT_BYTES)
-		submit(&activity, activity_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 	return 0;
 }
 

@@ -57,7 +57,8 @@ int BPF_PROG(on_unmount_call, struct pt_regs *regs, long result)
 		return 0;
 	struct filesystem_unmount *event = STRUCT_OF(text, filesystem_unmount);
 
-	if (!begin_event(&event->header, filesystem_unmount_kind, lifecycle_ring, bpf_get_current_task_btf()))
+	if (!begin_event(&event->header, filesystem_unmount_kind, ring_of(error_of(call.result)),
+			 bpf_get_current_task_btf()))
 		goto out;
 	if (!noted) {
 		event->path = write_asked_path(text, (void *)call.args[0], AT_FDCWD);
@@ -69,7 +70,7 @@ int BPF_PROG(on_unmount_call, struct pt_regs *regs, long result)
 	event->call = call.number;
 	event->flags = call.args[1];
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	send_mount(text, &event->header, sizeof(*event));
+	send_mount(text, &event->header, sizeof(*event), event->error);
 out:
 	drop_note();
 	return 0;
@@ -102,7 +103,8 @@ int BPF_PROG(on_pivot_call, struct pt_regs *regs, long result)
 		return 0;
 	struct filesystem_pivot_root *event = STRUCT_OF(text, filesystem_pivot_root);
 
-	if (!begin_event(&event->header, filesystem_pivot_root_kind, lifecycle_ring, bpf_get_current_task_btf()))
+	if (!begin_event(&event->header, filesystem_pivot_root_kind, ring_of(error_of(call.result)),
+			 bpf_get_current_task_btf()))
 		goto out;
 	if (!noted) { /* the working directory may be the new root by now: no part of what was asked for */
 		event->new_root = write_asked(text, (void *)call.args[0]);
@@ -113,7 +115,7 @@ int BPF_PROG(on_pivot_call, struct pt_regs *regs, long result)
 	event->error = error_of(call.result);
 	event->call = call.number;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	send_mount(text, &event->header, sizeof(*event));
+	send_mount(text, &event->header, sizeof(*event), event->error);
 out:
 	drop_note();
 	return 0;

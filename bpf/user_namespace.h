@@ -37,10 +37,11 @@ struct {
 	__type(value, struct user_namespace_scratch);
 } user_namespace_scratch SEC(".maps");
 
-static __always_inline bool begin_user_namespace(struct privilege_user_namespace *event, struct task_struct *task)
+static __always_inline bool begin_user_namespace(struct privilege_user_namespace *event, struct task_struct *task,
+						 errno_t error)
 {
 	__builtin_memset(event, 0, sizeof(*event));
-	if (!begin_event(&event->header, privilege_user_namespace_kind, lifecycle_ring, task))
+	if (!begin_event(&event->header, privilege_user_namespace_kind, ring_of(error), task))
 		return false;
 	fill_new_rights(&event->new, task);
 	event->tid = task->pid;
@@ -57,18 +58,19 @@ static __noinline int after_user_namespace_call(struct call *call, struct task_s
 	__u32 key = 0, now = task->cred->user_ns->ns.inum;
 	struct user_namespace_scratch *scratch = bpf_map_lookup_elem(&user_namespace_scratch, &key);
 	bool has_moved = old_ns && now != old_ns;
+	errno_t error = error_of(call->result);
 
 	if (!scratch || (!(flags & CLONE_NEWUSER) && !has_moved))
 		return nothing();
 	bool known = compare_rights(&scratch->change, task);
 
-	if (begin_user_namespace(&scratch->event, task)) {
+	if (begin_user_namespace(&scratch->event, task, error)) {
 		scratch->event.flags = flags;
-		scratch->event.error = error_of(call->result);
+		scratch->event.error = error;
 		scratch->event.old_ns = old_ns ?: scratch->change.old.user_ns;
-		scratch->event.new_ns = scratch->event.error ? 0 : now;
+		scratch->event.new_ns = error ? 0 : now;
 		scratch->event.call = call->number;
-		submit(&lifecycle, lifecycle_ring, &scratch->event.header, sizeof(scratch->event));
+		submit(ring_of(error), &scratch->event.header, sizeof(scratch->event));
 	}
 	if (known)
 		tell_gained(&scratch->change, task, gained_by_user_namespace, call->number);
@@ -82,14 +84,14 @@ static __always_inline void after_user_namespace_fork(struct task_struct *parent
 	__u32 key = 0;
 	struct user_namespace_scratch *scratch = bpf_map_lookup_elem(&user_namespace_scratch, &key);
 
-	if (!scratch || !begin_user_namespace(&scratch->event, parent))
+	if (!scratch || !begin_user_namespace(&scratch->event, parent, 0))
 		return;
 	fill_target(&scratch->event.target, child);
 	scratch->event.flags = flags;
 	scratch->event.old_ns = parent->cred->user_ns->ns.inum;
 	scratch->event.new_ns = child->cred->user_ns->ns.inum;
 	scratch->event.call = call;
-	submit(&lifecycle, lifecycle_ring, &scratch->event.header, sizeof(scratch->event));
+	submit(lifecycle_ring, &scratch->event.header, sizeof(scratch->event));
 }
 
 #endif

@@ -120,7 +120,7 @@ static __always_inline void send_write(struct text *text, struct file_write *eve
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES && !is_path_left_out(text, 0))
-		submit(&activity, activity_ring, &event->header, sizeof(*event) + used);
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 }
 
 /* A write has ended: `result` bytes, or an error. Told is the first of each. */

@@ -86,8 +86,9 @@ class Kind(msgspec.Struct, frozen=True, eq=False):
     name with underscores. `program` is the file in bpf/ that sends it, without `.bpf.c` (empty: the agent itself
     does). `carries` are the attributes of the process image that go on each record, `derived` those that enrich
     computes, `once` says that an image has one such record, so that nothing is kept for a second, `body` the logfmt
-    keys of the display line. Of ring `activity` the least `importance` is left out first when memory is short.
-    `hooks` are the ways to see it, the best one first; `by_default` is down where it is seen only if asked for.
+    keys of the display line. `ring` is where it goes; calls that are refused always go to `activity`. Of ring
+    `activity` the least `importance` is left out first when memory is short. `hooks` are the ways to see it, the
+    best one first; `by_default` is down where it is seen only if asked for.
     """
 
     name: str

@@ -118,6 +118,8 @@ BPF_ATTACH = Kind(
 PERF_EVENT_OPEN = Kind(
     name="kernel.perf_event_open",
     program="kernel_bpf",
+    ring="activity",
+    importance=6,
     hooks=(Hook(handler="on_perf_event_open_call", calls=("perf_event_open",), caveats=_DESCRIPTOR),),
     fields=(
         Field("type", "podwitness.perf.type"),
@@ -136,6 +138,8 @@ PERF_EVENT_OPEN = Kind(
 KEYRING = Kind(
     name="kernel.keyring",
     program="kernel_keyring",
+    ring="activity",
+    importance=6,
     hooks=(
         Hook(
             handler="on_keyring_call",

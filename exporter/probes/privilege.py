@@ -199,7 +199,8 @@ Those gained in a new user namespace count in that one only, and say so.
 PRIVILEGE_PRCTL = Kind(
     name="privilege.prctl",
     program="privilege",
-    ring="lifecycle",
+    ring="activity",
+    importance=6,
     hooks=(
         Hook(
             handler="on_prctl_call",

@@ -37,7 +37,7 @@ SEC("tp_btf/sched_process_exec") int BPF_PROG(on_flood, struct task_struct *task
 
 	fill_header(&event.header, flood_kind, task);
 	if (!is_own(task) && !is_unread(activity_ring, &event.header))
-		submit(&activity, activity_ring, &event.header, sizeof(event));
+		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 char LICENSE[] SEC("license") = "GPL";

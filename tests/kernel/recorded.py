@@ -25,7 +25,7 @@ SEEN: dict[str, str] = {}
 
 
 class Told(NamedTuple):
-    """What the kernel told: the processes that were there, then the events in the ring's order; by which hooks."""
+    """What the kernel told: processes that were there, then events in the order they happened; by which hooks."""
 
     snapshot: list[Event]
     events: list[Event]
@@ -128,6 +128,7 @@ def decode(path: Path) -> Told:
         told.snapshot.extend(snapshots.decode([seen.sample for seen in line.seen], recording.offset(), time.time_ns()))
         told.events.extend(decoder.decode(line.samples, recording.offset(), line.observed))
     recording.close()
+    told.events.sort(key=lambda event: event.boot_time)  # each reading has one ring's before the other's
     return told
 
 

@@ -32,7 +32,7 @@ int BPF_PROG(on_synthetic, struct pt_regs *regs, long id)
 	if (is_unread(activity_ring, &event.header))
 		return 0;
 	event.number = BPF_CORE_READ(regs, si);
-	submit(&activity, activity_ring, &event.header, sizeof(event));
+	submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }
 
