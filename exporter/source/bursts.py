@@ -53,7 +53,7 @@ class Bursts:
         now = time.monotonic()
         if now >= self._due and self._reader.get("bursts"):
             self._due = now + self._window / 2
-            self._flush(boot_now() - int(self._window * 10**9))
+            self._flush(max(0, boot_now() - int(self._window * 10**9)))  # the node may be younger than a window
 
     def flush(self) -> None:
         """Send all."""
