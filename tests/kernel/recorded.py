@@ -15,8 +15,11 @@ from exporter import probes
 from exporter.model import Event, Value
 from exporter.source.decode import TAIL, Decoder
 from exporter.source.recording import Recording
+from tests.kernel.poison import POISON, poison
 from tests.waiting import SLOWER, wait_for
 
+_NEVER = 1 << 64
+_PORT = 2  # bytes; there is a port whose number is the poison's
 PODWITNESS = str(Path(sys.executable).with_name("podwitness"))
 
 
@@ -77,24 +80,29 @@ def recording(folder: Path, settings: str = LIFE_ONLY) -> Iterator[Callable[[], 
             lambda: (output.exists() and output.read_bytes().count(b"\n") >= 2) or recorder.poll(),
             "the recorder is ready",
         )
-        yield lambda: _finish(recorder, output)
+        since = poison(recorder.pid) if recorder.poll() is None else 0
+        yield lambda: _finish(recorder, output, since)
     finally:
         if recorder.poll() is None:
             recorder.kill()
         recorder.communicate()
 
 
-def _finish(recorder: subprocess.Popen[str], output: Path) -> Told:
+def _finish(recorder: subprocess.Popen[str], output: Path, since: int) -> Told:
     recorder.send_signal(signal.SIGTERM)
     _out, said = recorder.communicate(timeout=30 * SLOWER)
     assert recorder.returncode == 0, said
-    return decode(output)
+    return decode(output, since)
 
 
 class Layouts:
-    """What every sample must be, whatever it tells: no byte more than its struct and its strings, pads that are 0."""
+    """What every sample must be, whatever it tells: no byte more than its struct and its strings, pads that are 0.
 
-    def __init__(self, recording: Recording) -> None:
+    Of those that began after `since`, when scratch memory was poisoned, no byte is left unwritten.
+    """
+
+    def __init__(self, recording: Recording, since: int) -> None:
+        self._since = since
         self._members = {}
         for kind in (*probes.KINDS, probes.SNAPSHOT):
             name = kind.name.replace(".", "_")
@@ -103,7 +111,8 @@ class Layouts:
 
     def check(self, data: bytes) -> None:
         """The kernel's memory must not show between what was written."""
-        members, size = self._members[int.from_bytes(data[:4], "little")]
+        members, struct_size = self._members[int.from_bytes(data[:4], "little")]
+        size, is_judged = struct_size, int.from_bytes(data[8:16], "little") > self._since
         for member in members:
             value = data[member.offset : member.offset + member.size]
             if member.typedef in TAIL:
@@ -112,16 +121,19 @@ class Layouts:
                 assert not any(value), f"{member.name} holds {value.hex()}"
             elif member.text:
                 assert not any(value.partition(b"\0")[2]), f"{member.name} holds {value!r}"
+            if is_judged and member.size != _PORT:
+                assert value != bytes([POISON]) * member.size, f"{member.name} is not written"
         assert len(data) == size
+        assert not (is_judged and bytes([POISON]) * 4 in data[struct_size:]), "a string holds what was there before"
 
 
-def decode(path: Path) -> Told:
-    """The events of a recording."""
+def decode(path: Path, since: int = _NEVER) -> Told:
+    """The events of a recording; what began after `since` (boot ns) found its scratch memory poisoned."""
     recording = Recording(path)
     snapshots = Decoder([probes.SNAPSHOT], recording.types, recording.boot_id)
     decoder = Decoder(probes.KINDS, recording.types, recording.boot_id)
     told = Told([], [], {probe.type: probe.hook for probe in recording.probes})
-    layouts = Layouts(recording)
+    layouts = Layouts(recording, since)
     for line in recording.lines():
         for sample in (*line.samples, *(seen.sample for seen in line.seen)):
             layouts.check(sample.data)
