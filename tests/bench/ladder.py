@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.node import EVENT, Node, receiver
-from tests.bench.observed import TYPES, cpu
+from tests.bench.observed import cpu
+from tests.bench.watchers import TYPES
 
 SECONDS = 5
 STEPS = {

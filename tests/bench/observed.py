@@ -1,45 +1,23 @@
-"""What being observed costs the observed: a workload alone, under the agent, under its filter, and under bpftrace.
+"""What being observed costs the observed: a workload alone, under the agent, under its filter, under bpftrace and bcc.
 
-The agent tells each single event (no aggregation), enriches and ships it; bpftrace prints a line. Both observe the same
-calls. All take turns within one run, on one machine; figures are medians over the turns.
+The agent tells each single event (no aggregation), enriches and ships it; bpftrace and bcc's tools print a line. All
+observe the same calls. All take turns within one run, on one machine; figures are medians over the turns.
 """
 
 import os
-import signal
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.bench.node import Node, receiver
+from tests.bench.watchers import UnavailableError, Watch, agent, bcc, bpftrace, nobody
 from tests.waiting import wait_for
 
 TURNS = 3
 COUNTS = {"open": 100_000, "connect": 20_000, "storm": 20_000, "exec": 1_000}
-TYPES: dict[str, dict[str, list[str]]] = {
-    "open": {"include": ["file.open"]},
-    "connect": {"include": ["network.connect"], "exclude": ["network.accept"]},  # the accept is the workload's too
-    "storm": {"include": ["file.open", "file.rename", "file.delete"]},
-    "exec": {},
-}
-_PAIR = "tracepoint:syscalls:sys_enter_{0} {{ @of[tid] = {1}; }} tracepoint:syscalls:sys_exit_{0} /@of[tid]/ {{ {2} }}"
-_TOLD = 'printf("%d %s %s %d\\n", pid, comm, str(@of[tid]), args->ret); delete(@of[tid]);'
-SCRIPTS = {
-    "open": _PAIR.format("openat", "args->filename", _TOLD),
-    "connect": _PAIR.format(
-        "connect", "args->uservaddr", 'printf("%d %s %d\\n", pid, comm, args->ret); delete(@of[tid]);'
-    ),
-    "storm": " ".join(
-        _PAIR.format(call, f"args->{name}", _TOLD)
-        for call, name in (("openat", "filename"), ("rename", "oldname"), ("unlink", "pathname"))
-    ),
-    "exec": 'tracepoint:syscalls:sys_enter_execve { printf("%d ", pid); join(args->argv); }',
-}
-"""As bpftrace's own tools do it (opensnoop.bt, execsnoop.bt)."""
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TRACEFS = 'mount -t tracefs tracefs /sys/kernel/tracing; mount -t debugfs debugfs /sys/kernel/debug; exec "$@"'
 
 
 class Turn(NamedTuple):
@@ -61,13 +39,16 @@ def measure(node: Node, say: Callable[[str], None]) -> dict[str, dict[str, dict[
 
 
 def _compare(
-    node: Node, program: Path, work: str, watchers: dict[str, Any], say: Callable[[str], None]
+    node: Node, program: Path, work: str, watchers: dict[str, Watch], say: Callable[[str], None]
 ) -> dict[str, dict[str, float]]:
-    turns: dict[str, list[Turn]] = {name: [] for name in watchers}
+    turns: dict[str, list[Turn]] = {}
     for number in range(TURNS):
         for name, watch in watchers.items():
-            with watch(work, f"{work}-{name}-{number}") as pid:
-                turns[name].append(_run(node, program, work, pid))
+            try:
+                with watch(work, f"{work}-{name}-{number}") as pid:
+                    turns.setdefault(name, []).append(_run(node, program, work, pid))
+            except UnavailableError as error:
+                say(f"{work} without {name}: {error}")
     found = {name: _medians(of) for name, of in turns.items()}
     alone = found["alone"]
     for name, figures in found.items():
@@ -114,54 +95,19 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * 10**9 / _TICKS
 
 
-def _watchers(node: Node, port: int) -> dict[str, Callable[[str, str], Any]]:
-    @contextmanager
-    def alone(_work: str, _name: str) -> Iterator[int]:
-        yield 0
-
-    def agent(**rules: Any) -> Callable[[str, str], Any]:
-        @contextmanager
-        def watch(work: str, name: str) -> Iterator[int]:
-            observe = {"types": TYPES[work], "aggregate": {"types": []}} | rules
-            running = node.agent(name, port, kernel={"persist": False}, observe=observe)
-            try:
-                running.start()
-                running.watches()
-                assert running.process is not None
-                yield running.process.pid
-                running.stop()
-            finally:
-                running.close()
-
-        return watch
-
-    @contextmanager
-    def bpftrace(work: str, name: str) -> Iterator[int]:
-        with (node.folder / f"{name}.out").open("wb") as output:
-            command = ["unshare", "--mount", "sh", "-c", _TRACEFS, "sh", "bpftrace", "-e", _ready(SCRIPTS[work])]
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE)
-            try:
-                wait_for(lambda: b"ready\n" in Path(output.name).read_bytes()[:4096] or process.poll(), "bpftrace")
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                yield process.pid
-            finally:
-                process.send_signal(signal.SIGINT)
-                process.communicate()
-                Path(output.name).unlink()
-
+def _watchers(node: Node, port: int) -> dict[str, Watch]:
     return {
-        "alone": alone,
-        "podwitness": agent(),
-        "podwitness_aggregated": agent(aggregate={"types": ["file.open", "network.connect"]}),
+        "alone": nobody,
+        "podwitness": agent(node, port),
+        "podwitness_aggregated": agent(node, port, aggregate={"types": ["file.open", "network.connect"]}),
         "podwitness_left_out": agent(
+            node,
+            port,
             aggregate={"types": ["file.open", "network.connect"]},
             files={"paths": {"exclude": ["/*"]}},
             network={"addresses": {"exclude": ["0.0.0.0/0"]}},
         ),
-        "podwitness_other_users": agent(users={"include": [12345]}),
-        "bpftrace": bpftrace,
+        "podwitness_other_users": agent(node, port, users={"include": [12345]}),
+        "bpftrace": bpftrace(node),
+        "bcc": bcc(node),
     }
-
-
-def _ready(script: str) -> str:
-    return f'BEGIN {{ printf("ready\\n"); }} {script}'
