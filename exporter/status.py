@@ -4,6 +4,9 @@ It is a file in memory without a name (memfd), written anew once a second and fo
 /proc/PID/fd. Only root, or the agent's own user with the same rights, may look there: the kernel sees to that. So there
 is no socket and no port to guard, no path for two agents to quarrel about, and nothing stays behind. What is in a port
 that anybody may ask (`health`) must not say what this agent cannot see.
+
+Anybody can make a file of that name, root in any container one that looks like ours. So only processes are believed
+that could be agents: in the namespaces of who asks, with the right to load programs. No other's file is opened.
 """
 
 import fcntl
@@ -13,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +26,9 @@ from exporter.telemetry import Ledger
 
 _NAME = "podwitness-status"
 _LINK = f"/memfd:{_NAME} "  # what /proc/PID/fd says of it
+_LONGEST = 1 << 20  # bytes; it is some twenty KiB
+_PATIENCE_SECONDS = 1.0  # the agent holds its lock for microseconds
+_LOADS = 1 << 39 | 1 << 21  # CAP_BPF, CAP_SYS_ADMIN
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -70,16 +77,40 @@ class Shown:
         os.close(self._fd)
 
 
-def agents(proc: Path) -> list[Status]:
+class Found(NamedTuple):
+    """The `agents` that run here; in words which processes say that they are some and are not believed.
+
+    `closed` are the pids of those that seem to be some, and that we may not look into.
+    """
+
+    agents: tuple[Status, ...]
+    doubted: tuple[str, ...] = ()
+    closed: tuple[int, ...] = ()
+
+
+class _DoubtError(Exception):
+    """Why what a process shows is not believed."""
+
+
+def agents(proc: Path) -> Found:
     """The agents that run here, as far as we may look; `proc` is a /proc."""
-    return sorted((status for path in _files(proc) if (status := _read(path))), key=lambda one: one.since)
-
-
-def _files(proc: Path) -> Iterator[Path]:
+    found, doubted, closed = list[Status](), list[str](), list[int]()
     for process in proc.iterdir():
-        if process.name.isdecimal():
-            with suppress(OSError):  # it has ended, or is none of our business
-                yield from filter(_is_one, (process / "fd").iterdir())
+        if not process.name.isdecimal():
+            continue
+        try:
+            found += [_believed(process, path) for path in _files(process)]
+        except _DoubtError as doubt:
+            doubted.append(f"pid {process.name} {doubt}")
+        except PermissionError:
+            closed += [int(process.name)] if _is_called_agent(process) else []
+        except OSError:
+            pass  # it has ended
+    return Found(tuple(sorted(found, key=lambda one: one.since)), tuple(doubted), tuple(closed))
+
+
+def _files(process: Path) -> Iterator[Path]:
+    return filter(_is_one, (process / "fd").iterdir())
 
 
 def _is_one(path: Path) -> bool:
@@ -90,14 +121,57 @@ def _is_one(path: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> Status | None:
-    """None where it is gone, or was not made by root or by ourselves: anybody can make a file of that name."""
+def _is_called_agent(process: Path) -> bool:
+    with suppress(OSError):
+        return (process / "comm").read_text() == "podwitness\n"
+    return False
+
+
+def _believed(process: Path, path: Path) -> Status:
+    """What an agent shows in `path`. Raises _DoubtError, or OSError where it is gone."""
+    for name in ("pid", "user"):
+        if not (process / "ns" / name).samefile(Path("/proc/self/ns") / name):
+            raise _DoubtError(f"is in another {name} namespace")
+    if not _can_load(process):
+        raise _DoubtError("has not the capabilities that an agent needs")
+    data = _read(path)
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_uid not in (0, os.geteuid()):
-                return None
-            fcntl.flock(file, fcntl.LOCK_SH)
-            status = msgspec.json.decode(file.read(), type=Status)
-            return msgspec.structs.replace(status, pid=int(path.parts[-3]))  # as it is called here
-    except (OSError, msgspec.MsgspecError):
-        return None
+        return msgspec.structs.replace(msgspec.json.decode(data, type=Status), pid=int(process.name))  # as it is here
+    except msgspec.MsgspecError as error:
+        raise _DoubtError("shows what no agent of this version writes") from error
+
+
+def _can_load(process: Path) -> bool:
+    """Whether it has the right to load programs, or is our own: then we could as well be told by ourselves."""
+    if process.stat().st_uid == os.geteuid() != 0:
+        return True
+    lines = (process / "status").read_text().splitlines()
+    return any(int(line.split()[1], 16) & _LOADS for line in lines if line.startswith("CapEff:"))
+
+
+def _read(path: Path) -> bytes:
+    """What is in the file, whole; not for long and not much. Raises _DoubtError, OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        seen = os.fstat(fd)
+        if seen.st_uid not in (0, os.geteuid()) or not stat.S_ISREG(seen.st_mode):
+            raise _DoubtError("shows a file that is somebody else's")
+        _lock(fd)
+        data = os.pread(fd, _LONGEST + 1, 0)
+    finally:
+        os.close(fd)
+    if len(data) > _LONGEST:
+        raise _DoubtError("shows more than any agent has to say")
+    return data
+
+
+def _lock(fd: int) -> None:
+    """Until it is written no more. Raises _DoubtError where that takes too long."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= end:
+                raise _DoubtError("keeps what it shows locked") from error
+            time.sleep(0.01)

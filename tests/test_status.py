@@ -4,8 +4,11 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +21,27 @@ PROBES = (
     Probe("process.exec", "tp_btf/sched_process_exec", programs=("on_exec",)),
     Probe("file.open", "", "no such hook", (Better("fexit/do_filp_open", "no trampolines"),)),
 )
+NEW_USER, NEW_PID = 0x10000000, 0x20000000
 IMPOSTOR = """
-import os, sys
-fd = os.memfd_create("podwitness-status")
-os.write(fd, sys.argv[1].encode())
-if int(sys.argv[2]):
-    os.fchown(fd, int(sys.argv[2]), -1)
-print("ready", flush=True)
+import ctypes, fcntl, os, sys
+name, text, owner, size = "podwitness-status", sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+namespaces, capabilities, lock = int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6])
+if namespaces:
+    ctypes.CDLL(None).unshare(namespaces)
+    if namespaces == 0x20000000 and (child := os.fork()):
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        os._exit(0)
+fd = os.memfd_create(name)
+os.write(fd, text.encode())
+os.ftruncate(fd, size or len(text.encode()))
+if owner:
+    os.fchown(fd, owner, -1)
+if lock:
+    fcntl.flock(fd, fcntl.LOCK_EX)
+if not capabilities:  # capset(), version 3: none
+    ctypes.CDLL(None).syscall(126, (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+print("ready" if namespaces == 0x20000000 else os.getpid(), flush=True)
 sys.stdin.read()
 """
 
@@ -43,7 +60,7 @@ def shown(tmp_path: Path, ledger: Ledger) -> Iterator[Shown]:
 
 def ours(folder: Path) -> list[Status]:
     """Other agents may run on this machine."""
-    return [status for status in agents(PROC) if status.settings == str(folder / "config.yaml")]
+    return [status for status in agents(PROC).agents if status.settings == str(folder / "config.yaml")]
 
 
 def test_an_agent_is_found_with_all_that_it_shows(tmp_path: Path, ledger: Ledger, shown: Shown) -> None:
@@ -80,16 +97,61 @@ def test_a_reader_that_never_ends_does_not_hold_up_the_agent(tmp_path: Path, led
     assert [status.events for status in ours(tmp_path)] == [{"process.exec": 1}]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of somebody else's")
-@pytest.mark.parametrize(("owner", "text", "count"), [("0", None, 1), ("65534", None, 0), ("0", "{", 0), ("0", "", 0)])
-def test_only_what_root_or_we_have_made_is_believed_and_only_if_it_is_whole(
-    tmp_path: Path, ledger: Ledger, owner: str, text: str | None, count: int
-) -> None:
-    shown = Shown(str(tmp_path / "config.yaml"), PROBES, {}, ledger)
-    whole = os.pread(shown._fd, 1 << 20, 0).decode()
-    shown.close()
-    command = [sys.executable, "-c", IMPOSTOR, whole if text is None else text, owner]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+@contextmanager
+def impostor(
+    text: str, *, owner: int = 0, size: int = 0, namespaces: int = 0, capabilities: bool = True, lock: bool = False
+) -> Iterator[int]:
+    """Another process with a file of that name; its pid."""
+    arguments = [text, *(str(int(one)) for one in (owner, size, namespaces, capabilities, lock))]
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPOSTOR, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout
-        assert other.stdout.readline() == "ready\n"
-        assert [status.pid for status in ours(tmp_path)] == [other.pid] * count
+        pid = int(other.stdout.readline())
+        if namespaces == NEW_PID:
+            assert other.stdout.readline() == "ready\n"
+        yield pid
+
+
+@pytest.fixture
+def whole(tmp_path: Path, ledger: Ledger) -> str:
+    """What an agent shows that runs no more."""
+    shown = Shown(str(tmp_path / "config.yaml"), PROBES, {}, ledger)
+    try:
+        return os.pread(shown._fd, 1 << 20, 0).decode()
+    finally:
+        shown.close()
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be taken for an agent")
+
+
+@only_root
+def test_another_process_of_root_with_all_rights_is_believed(tmp_path: Path, whole: str) -> None:
+    with impostor(whole) as pid:
+        assert [status.pid for status in ours(tmp_path)] == [pid]
+
+
+@only_root
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({"owner": 65534}, "shows a file that is somebody else's"),
+        ({"text": "{"}, "shows what no agent of this version writes"),
+        ({"text": ""}, "shows what no agent of this version writes"),
+        ({"size": 1 << 40}, "shows more than any agent has to say"),
+        ({"lock": True}, "keeps what it shows locked"),
+        ({"capabilities": False}, "has not the capabilities that an agent needs"),
+        ({"capabilities": False, "lock": True}, "has not the capabilities that an agent needs"),
+        ({"namespaces": NEW_USER}, "is in another user namespace"),
+        ({"namespaces": NEW_PID}, "is in another pid namespace"),
+    ],
+)
+def test_who_is_not_believed_is_told_at_once_and_why(
+    tmp_path: Path, whole: str, changed: dict[str, Any], doubt: str
+) -> None:
+    with impostor(**{"text": whole, **changed}) as pid:
+        began = time.monotonic()
+        assert f"pid {pid} {doubt}" in agents(PROC).doubted
+        assert ours(tmp_path) == []
+        assert time.monotonic() - began < 20

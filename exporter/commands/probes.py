@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from exporter import probes as declared
 from exporter.commands.node import attach, hierarchy, looked_at
 from exporter.config import Config
+from exporter.errors import KernelError
 from exporter.model import Kind, Ring
 from exporter.source.descriptors import Runs, run_statistics, runs
 from exporter.source.hooks import Better, Probe
@@ -55,13 +56,17 @@ class EventType(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was found out. `agent` is the one asked (None: none runs), `others` are agents with other settings."""
+    """What was found out. `agent` is the one asked (None: none runs), `others` are agents with other settings.
+
+    `doubted` says in words which processes say that they are agents and are not believed.
+    """
 
     types: tuple[EventType, ...]
     programs: tuple[RunTime, ...]
     lost: dict[str, int] | None
     agent: Status | None
     others: tuple[Status, ...]
+    doubted: tuple[str, ...] = ()
 
 
 class _Found(Struct):
@@ -80,16 +85,30 @@ def probes(config: Config, stop: threading.Event, *, where: str, duration: float
     """
     running = agents(Path(config.kernel.proc_root))
     path = str(Path(where).resolve())
-    mine = [status for status in running if status.settings == path]
-    found = _of_agent(mine[-1], stop, duration) if mine else _of_kernel(config, stop, duration)
-    return _report(found, mine[-1] if mine else None, tuple(status for status in running if status.settings != path))
+    mine = [status for status in running.agents if status.settings == path]
+    found = _of_agent(mine[-1], stop, duration) if mine else _of_kernel_alone(config, stop, duration, running.closed)
+    others = tuple(status for status in running.agents if status.settings != path)
+    return replace(_report(found, mine[-1] if mine else None, others), doubted=running.doubted)
 
 
 def _of_agent(status: Status, stop: threading.Event, duration: float | None) -> _Found:
     with _counted(status.programs, duration) as programs:
         stop.wait(duration or 0)
-    now = next((one for one in agents(Path("/proc")) if (one.pid, one.since) == (status.pid, status.since)), status)
+    running = agents(Path("/proc")).agents
+    now = next((one for one in running if (one.pid, one.since) == (status.pid, status.since)), status)
     return _Found(status.probes, programs, now.events, now.lost)
+
+
+def _of_kernel_alone(config: Config, stop: threading.Event, duration: float | None, closed: Sequence[int]) -> _Found:
+    """As `_of_kernel`; where that fails beside agents that are `closed` to us, it is they that should be asked."""
+    try:
+        return _of_kernel(config, stop, duration)
+    except KernelError as error:
+        if not closed:
+            raise
+        pids = ", ".join(map(str, closed))
+        what = f"an agent seems to run (pid {pids}), which root may ask, and we may not"
+        raise KernelError(what, hint="run as root") from error
 
 
 def _of_kernel(config: Config, stop: threading.Event, duration: float | None) -> _Found:

@@ -15,6 +15,7 @@ from exporter.probes.times import iso
 from exporter.source.hooks import ON_CALL
 
 _COLUMNS = 120
+_DOUBTS = 5  # told one by one
 _HEAD = ("EVENT TYPE", "HERE", "EVENTS", "HOOK")
 _PROGRAMS = ("PROGRAM", "RUNS", "NS/RUN", "AT")
 
@@ -32,6 +33,10 @@ def context(report: Report, where: str) -> Iterator[str]:
         yield f"no agent runs with {where}: probes were attached for this answer, and are gone"
     for other in report.others:
         yield f"another agent has pid {other.pid}; ask it by --config {other.settings}"
+    for doubt in report.doubted[:_DOUBTS]:
+        yield f"says that it is an agent, and is not believed: {doubt}"
+    if len(report.doubted) > _DOUBTS:
+        yield f"so do {len(report.doubted) - _DOUBTS} more"
 
 
 def to_text(report: Report, *, verbose: bool = False) -> str:

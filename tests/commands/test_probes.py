@@ -1,7 +1,10 @@
 """`podwitness probes`: the tables, and what it finds out on a real kernel, with an agent and without."""
 
 import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,10 @@ def test_whose_numbers_they_are() -> None:
         "of the agent with pid 77, since 2026-11-18T11:06:40.000Z",
         "another agent has pid 77; ask it by --config /etc/podwitness/config.yaml",
     ]
+    doubted = Report((), (), {}, status, (), tuple(f"pid {pid} is in another pid namespace" for pid in range(7)))
+    said = list(context(doubted, "c.yaml"))
+    assert said[1] == "says that it is an agent, and is not believed: pid 0 is in another pid namespace"
+    assert said[-1] == "so do 2 more"
 
 
 LITTLE = {
@@ -159,5 +166,15 @@ def test_where_an_agent_runs_the_answer_is_its_own(tmp_path: Path) -> None:
 
 
 def test_without_root_it_says_what_is_needed() -> None:
-    said = refused(as_nobody("probes"))
-    assert "run as root, or with CAP_BPF" in said
+    assert "run as root" in refused(as_nobody("probes"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="anybody may look into what runs as himself")
+def test_without_root_it_says_that_an_agent_runs_that_may_not_be_asked() -> None:
+    name = "open('/proc/self/comm', 'w').write('podwitness'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+        assert agent.stdout
+        agent.stdout.readline()
+        said = refused(as_nobody("probes"))
+        agent.kill()
+    assert re.search(rf"an agent seems to run \(pid [\d, ]*\b{agent.pid}\b", said)
