@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from exporter import urls
-from exporter.config_observe import Aggregate, Observe
+from exporter.config_observe import Aggregate, CgroupPaths, Observe
 from exporter.config_sinks import (
     Batch,
     FieldFilter,
@@ -35,6 +35,7 @@ from exporter.explain import convert
 __all__ = [
     "Aggregate",
     "Batch",
+    "CgroupPaths",
     "Config",
     "FieldFilter",
     "File",

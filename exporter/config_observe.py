@@ -5,17 +5,18 @@ network, the nearest cgroup that a rule names decides. `source/filters.py` gives
 """
 
 import ipaddress
-from typing import Annotated, Literal
+import posixpath
+from collections.abc import Callable, Hashable, Sequence
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from exporter.config_types import Closed, Globs, Text
 
 _PATH_BYTES = 255  # what a prefix map of the kernel holds
-_RULES = 1000
+_RULES = 1000  # of a sort; RULES in bpf/filter.h is a little more
 _UNIX_SOCKETS = 32
 _SOCKET_BYTES = 127  # struct watched in bpf/unix.h
-UnixSocket = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A(/|@)?[^\0/]([^\0]*[^\0/])?\Z")]
 RUNTIMES = (
     "docker.sock",
     "containerd.sock",
@@ -29,7 +30,47 @@ RUNTIMES = (
 """Sockets of container runtimes and of the kubelet (device plugins, pod resources): who gets to them is root."""
 UserId = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 Port = Annotated[int, msgspec.Meta(gt=0, lt=65536)]
-Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=_RULES)]
+Texts = tuple[Text, ...]
+_T = TypeVar("_T")
+
+
+def _check(include: Sequence[_T], exclude: Sequence[_T], key: Callable[[_T], Hashable]) -> None:
+    """Refuse more rules than the kernel's map holds, and two that say the opposite of what has one `key`."""
+    count = len(include) + len(exclude)
+    if count > _RULES:
+        raise ValueError(
+            f"has {count} rules; the kernel keeps {_RULES}, include and exclude together: write wider ones"
+        )
+    included = {key(one) for one in include}
+    for one in exclude:
+        if key(one) in included:
+            raise ValueError(f"{one} is in include and in exclude: take it out of one")
+
+
+def _check_path(path: str) -> None:
+    """Refuse what no path is that the kernel tells, with the path that was meant."""
+    meant = f"/{posixpath.normpath(path).lstrip('/')}"
+    meant += "/" * (path.endswith("/") and meant != "/")
+    if not path.startswith("/"):
+        raise ValueError(f"{path} is no absolute path, which is all that the kernel tells")
+    if path != meant:
+        raise ValueError(f"{path} is no path that the kernel tells: write {meant}")
+
+
+class CgroupPaths(Closed, frozen=True):
+    """CgroupPaths by their path (`/kubepods.slice`), with all beneath them; no wildcards. They may come later."""
+
+    include: Texts = ()
+    exclude: Texts = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what could match nothing."""
+        for path in (*self.include, *self.exclude):
+            if wild := set("*?[") & set(path):
+                above = path[: min(map(path.index, wild))].rpartition("/")[0] or "/"
+                raise ValueError(f"{path} has a wildcard, which cgroups have not: {above} is all beneath it")
+            _check_path(path)
+        _check(self.include, self.exclude, lambda path: path.strip("/"))
 
 
 class Places(Closed, frozen=True):
@@ -41,10 +82,13 @@ class Places(Closed, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what could match nothing."""
         for path in (*self.include, *self.exclude):
-            if not path.startswith("/"):
-                raise ValueError(f"{path} is no absolute path, which is all that the kernel tells")
+            _check_path(path)
             if len(path.encode()) > _PATH_BYTES:
                 raise ValueError(f"{path[:40]}… is longer than {_PATH_BYTES} bytes: name a directory above it")
+            if "*" in path[:-1]:
+                above = path[: path.index("*")]
+                raise ValueError(f"{path}: a * can only be the end: {above}* is all that begins so")
+        _check(self.include, self.exclude, lambda path: path.removesuffix("*"))
 
 
 class Users(Closed, frozen=True):
@@ -53,12 +97,20 @@ class Users(Closed, frozen=True):
     include: tuple[UserId, ...] = ()
     exclude: tuple[UserId, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what could match nothing."""
+        _check(self.include, self.exclude, int)
+
 
 class Ports(Closed, frozen=True):
     """Port numbers of the other side; of one's own where one only listens or binds."""
 
     include: tuple[Port, ...] = ()
     exclude: tuple[Port, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what could match nothing."""
+        _check(self.include, self.exclude, int)
 
 
 class Networks(Closed, frozen=True):
@@ -70,10 +122,15 @@ class Networks(Closed, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what is no network."""
         for network in (*self.include, *self.exclude):
+            address, percent, rest = network.partition("%")
+            if percent:
+                meant = address + "".join(rest.partition("/")[1:])
+                raise ValueError(f"{network} names an interface, which the kernel's addresses do not: write {meant}")
             try:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise ValueError(f"{error}: write 10.0.0.0/8, fd00::/8 or an address") from error
+        _check(self.include, self.exclude, ipaddress.ip_network)
 
 
 class Files(Closed, frozen=True):
@@ -103,8 +160,8 @@ class Network(Closed, frozen=True):
 class Aggregate(Closed, frozen=True):
     """The same thing, done by one process again and again within a window, becomes one event with its count."""
 
-    types: tuple[Text, ...] = ("file.open",)
-    """Of `file.open` and `network.connect`, those to count; none: every one is an event of its own."""
+    types: tuple[Literal["file.open", "network.connect"], ...] = ("file.open",)
+    """Those to count; none: every one is an event of its own."""
     milliseconds: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1000
     """The window. An event waits in the kernel for so long."""
 
@@ -112,28 +169,35 @@ class Aggregate(Closed, frozen=True):
 class Observe(Closed, frozen=True):
     """What is looked at, in the kernel: what is left out here costs next to nothing and reaches no sink.
 
-    exec, fork and exit are never left out: they say who does all the rest. A sink can leave them out.
+    exec, fork and exit are never left out: they say who does all the rest. A sink can leave them out. So
+    `types.exclude: ["*"]` leaves just these.
     """
 
     types: Globs = Globs()
     """Event types: `include` adds some to those that are on by default, `exclude` leaves some out. `podwitness probes`
     lists them; those of which a node has very many are off."""
-    cgroups: Globs = Globs()
-    """Cgroups by their path (`/kubepods.slice`), with all beneath them; no wildcards. They may come later."""
+    cgroups: CgroupPaths = CgroupPaths()
     users: Users = Users()
     binaries: Places = Places()
     """Programs, by their path."""
     files: Files = Files()
     network: Network = Network()
-    unix_sockets: Annotated[tuple[UnixSocket, ...], msgspec.Meta(max_length=_UNIX_SOCKETS)] = RUNTIMES
+    unix_sockets: Texts = RUNTIMES
     """Of network.unix_connect: sockets of this machine to watch, by the path they are bound at. `docker.sock` is any of
     that name, `podman/podman.sock` any whose path ends so, `/run/docker.sock` that one, `@name` an abstract one."""
     aggregate: Aggregate = Aggregate()
 
     def __post_init__(self) -> None:
         """Refuse what the kernel cannot compare."""
+        if len(self.unix_sockets) > _UNIX_SOCKETS:
+            raise ValueError(f"unix_sockets: has {len(self.unix_sockets)}; the kernel compares {_UNIX_SOCKETS} at most")
         for path in self.unix_sockets:
-            if len(path.encode()) > _SOCKET_BYTES:
-                raise ValueError(
-                    f"unix_sockets: {path[:40]}… is longer than {_SOCKET_BYTES} bytes: leave its beginning out"
-                )
+            _check_socket(path)
+
+
+def _check_socket(path: str) -> None:
+    if len(path.encode()) > _SOCKET_BYTES:
+        raise ValueError(f"unix_sockets: {path[:40]}… is longer than {_SOCKET_BYTES} bytes: leave its beginning out")
+    meant = posixpath.normpath(path).replace("//", "/")
+    if not path.startswith("@") and (path != meant or meant in ("/", ".", "..")):
+        raise ValueError(f"unix_sockets: {path} is no socket's path" + f": write {meant}" * (path != meant))

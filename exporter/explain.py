@@ -103,8 +103,8 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
 
 
 def _words_at(path: str, section: Section) -> list[str]:
-    """The words that the setting of `section` at `path` can be."""
-    above, _, name = path.rpartition(".")
+    """The words that the setting of `section` at `path` can be; `.access[0]` is one of those of `access`."""
+    above, _, name = path.partition("[")[0].rpartition(".")
     return [part for part in _parts(_type_of(name, _section_at(above, section))) if isinstance(part, str)]
 
 

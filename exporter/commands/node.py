@@ -4,6 +4,7 @@ from pathlib import Path
 
 from exporter import probes
 from exporter.channel import check_awaited, is_kept
+from exporter.commands.advice import advice
 from exporter.config import Config
 from exporter.enrich.cgroups import Hierarchy, Tree, choose, parse
 from exporter.enrich.host import host_attributes
@@ -58,8 +59,10 @@ def looked_at(config: Config, *, where: str = "settings") -> tuple[Kind, ...]:
 
 
 def check_observed(config: Config, *, where: str) -> None:
-    """Raises ConfigError for a sink that would wait for ever for what is not looked at."""
+    """Raises ConfigError for a sink that would wait for ever for what is not looked at; warns of rules."""
     check_awaited(config.sinks, probes.TOLD, looked_at(config, where=where), where=where)
+    for line in advice(config.observe):
+        log.warning("%s: %s", where, line)
 
 
 def open_kernel(config: Config, tree: Hierarchy, keep: Path | None = None, *, where: str = "settings") -> Kernel:

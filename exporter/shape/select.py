@@ -49,7 +49,8 @@ def compile(globs: Globs, kinds: Sequence[Kind], *, where: str, none: bool = Fal
 def observed(globs: Globs, kinds: Sequence[Kind], always: Sequence[Kind], *, where: str) -> tuple[Kind, ...]:
     """The kinds that are looked at: those on by default and those included, less those excluded, in their order.
 
-    Raises ConfigError when a glob matches no event type, or one of `always` is excluded by its name.
+    Raises ConfigError when a glob matches no event type, or none that is not excluded again, or one of `always` is
+    excluded by its name.
     """
     known = [kind.name for kind in kinds]
     included = matching(globs.include, known, where=f"{where}.include")
@@ -57,7 +58,10 @@ def observed(globs: Globs, kinds: Sequence[Kind], always: Sequence[Kind], *, whe
         if glob in (kind.name for kind in always):
             hint = f"leave it out of a sink instead: sinks.NAME.events.exclude: [{glob}]"
             raise ConfigError(f"{glob} says who does all the rest", where=f"{where}.exclude[{index}]", hint=hint)
-    excluded = matching(globs.exclude, known, where=f"{where}.exclude")
+    excluded = matching(globs.exclude, known, where=f"{where}.exclude") - {kind.name for kind in always}
+    for index, glob in enumerate(globs.include):
+        if excluded.issuperset(name for name in included if fnmatchcase(name, glob)):
+            raise ConfigError(f"{glob} is excluded again, and exclude wins", where=f"{where}.include[{index}]")
     return tuple(
         kind
         for kind in kinds

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from exporter.config import Globs, Observe
+from exporter.config import CgroupPaths, Observe
 from exporter.source import descriptors
 
 MAPS = ("cgroup_rules", "user_rules", "port_rules", "binary_rules", "path_rules", "address_rules", "image_rules")
@@ -106,7 +106,7 @@ class Filters:
     def turn(self) -> None:
         """Once a second, for cgroups that came or were made again: these have another number."""
         now = time.monotonic()
-        if self._observe.cgroups != Globs() and now >= self._due:
+        if self._observe.cgroups != CgroupPaths() and now >= self._due:
             self._due = now + _INTERVAL_SECONDS
             self.apply()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter import config, probes
-from exporter.config import Globs, Observe
+from exporter.config import CgroupPaths, Observe
 from exporter.config_observe import Files, Network, Networks, Places, Ports, Users
 from exporter.model import Kind
 from exporter.source.attached import Attached, Cgroups
@@ -15,7 +15,7 @@ from exporter.source.objects import Asked, objects_directory
 pytestmark = pytest.mark.kernel
 
 RULED = Observe(
-    cgroups=Globs(exclude=("/no-such-cgroup",)),
+    cgroups=CgroupPaths(exclude=("/no-such-cgroup",)),
     users=Users(exclude=(4_000_000_000,)),
     binaries=Places(exclude=("/no/such/program",)),
     files=Files(paths=Places(exclude=("/no/such/file",)), access=("write", "create")),

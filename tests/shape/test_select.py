@@ -134,3 +134,10 @@ def test_a_sink_that_asks_for_what_is_not_looked_at_would_wait_for_ever(
     with pytest.raises(ConfigError) as caught:
         select.awaited(Globs(include=include), (*TOLD, OPEN, CHMOD), looked_at, where="c.yaml: sinks.a.events")
     assert str(caught.value) == f"c.yaml: sinks.a.events.{said}"
+
+
+def test_what_is_asked_for_and_excluded_again_is_refused() -> None:
+    globs = Globs(include=("process.exec", "process.fork"), exclude=("process.f*",))
+    with pytest.raises(ConfigError) as caught:
+        select.observed(globs, KINDS, (), where="observe.types")
+    assert str(caught.value) == "observe.types.include[1]: process.fork is excluded again, and exclude wins"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import Globs, Observe
+from exporter.config import CgroupPaths, Observe
 from exporter.source import filters
 from exporter.source.libbpf import Object, library
 from exporter.source.programs import objects_directory
@@ -83,7 +83,7 @@ def rules() -> Iterator[Rules]:
 def test_a_cgroup_has_its_rule_as_soon_as_it_is_there_and_again_when_it_is_made_again(
     tmp_path: Path, rules: Rules
 ) -> None:
-    observe = Observe(cgroups=Globs(include=("/pods",), exclude=("/pods/noisy",)))
+    observe = Observe(cgroups=CgroupPaths(include=("/pods",), exclude=("/pods/noisy",)))
     applied = filters.Filters(observe, tmp_path, rules.maps)
     applied.write()
     (tmp_path / "pods" / "noisy").mkdir(parents=True)
