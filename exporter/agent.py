@@ -54,8 +54,9 @@ class Pipeline:
         self.ledger, self._resources = ledger, resources
         self._keeping = keeping or InMemory(ledger)
         self.own = Own(source.boot_id, resources.host)
-        self._decoder = Decoders(kinds, source)
-        self._snapshot = Decoder([probes.SNAPSHOT], source.types, source.boot_id)
+        blot = redact.compile_text(config.redaction)
+        self._decoder = Decoders(kinds, source, blot)
+        self._snapshot = Decoder([probes.SNAPSHOT], source.types, source.boot_id, blot=blot)
         node = node_name(config.kubernetes)
         self.table = ProcessTable(
             Traces(node, source.boot_id),

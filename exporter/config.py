@@ -115,12 +115,14 @@ class Kubernetes(Closed, frozen=True):
 
 
 class Redaction(Closed, frozen=True):
-    """What is blotted out of arguments before anything leaves the process table."""
+    """What is blotted out of arguments before anything leaves the process table, and out of paths and names."""
 
     presets: bool = True
-    """Passwords, tokens, authorization headers and credentials in URLs."""
+    """Passwords, tokens, authorization headers and credentials in URLs. In paths, names and other texts of events what
+    stands as `key=value` or in a URL."""
     patterns: tuple[str, ...] = ()
-    """More RE2 patterns; every capture group is replaced by `*****`, the whole match where there is none."""
+    """More RE2 patterns for arguments; every capture group is replaced by `*****`, the whole match where there is
+    none."""
 
 
 class Arguments(Closed, frozen=True):

@@ -237,6 +237,21 @@ def test_a_redaction_that_is_no_pattern_is_refused_at_its_setting(tmp_path: Path
         Pipeline(settings, Source, resources, Ledger(), where="c.yaml")  # type: ignore[arg-type]
 
 
+def test_a_secret_in_a_name_reaches_no_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    types, name = types_of("memfd"), b"token=hunter2"
+    monkeypatch.setattr(Source, "types", {**Source.types, "memfd": types})
+    sample = bytearray(types.size("file_memfd"))
+    said = {"header.kind": types.enumerator("file_memfd_kind"), "header.pid": 10, "name": len(name)}
+    for member in types.members("file_memfd"):
+        if member.name in said:
+            sample[member.offset : member.offset + member.size] = said[member.name].to_bytes(member.size, "little")
+    with pipeline({"out": file(tmp_path)}, Ledger()) as opened:
+        opened.process(samples(bytes(sample) + name), OFFSET, OFFSET)
+    (record,) = records(tmp_path / "events.jsonl")
+    (told,) = [one["value"] for one in record["attributes"] if one["key"] == "podwitness.memfd.name"]
+    assert told == {"stringValue": "token=*****"}
+
+
 def test_a_reading_without_samples_sends_what_has_waited_long_enough(tmp_path: Path) -> None:
     ledger = Ledger()
     patient = config.File(path=str(tmp_path / "e"), batch=config.Batch(max_delay_seconds=0.01))

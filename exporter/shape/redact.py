@@ -2,8 +2,9 @@
 
 `compile` turns the settings into one function from argv to argv, called once for each new process image.
 Only the value of a secret becomes `*****`; the option, the key or the header stays, and so does the number
-of arguments. The user's patterns see the arguments one a line, the presets with NUL between them: an option
-and its value may be two arguments.
+of arguments. `compile_text` is for all other texts of events: paths, names, what was mounted. The user's
+patterns see the arguments one a line, the presets with NUL between them: an option and its value may be two
+arguments.
 
 Each pattern finds spans in the original text, and the union is blotted: no pattern spoils another. Patterns
 are RE2: an argument is written by whoever we observe, and must not cost more than linear time. Nor is the
@@ -11,6 +12,7 @@ number of matches open: a few hundred are walked in one argv, and what follows t
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Protocol, cast
 
 import re2
@@ -26,6 +28,8 @@ MATCHES = 256
 KINDS = 24
 # The kernel hands over 16 KiB at most: in characters of four bytes each, no fewer than these.
 _MAYBE_CUT = 4096
+
+_SHARE = r"\A//[^/:@]*:([^/@]+)@"  # //user:VALUE@host/share, as CIFS is mounted
 
 Argv = tuple[str, ...]
 Span = tuple[int, int]
@@ -88,6 +92,33 @@ def compile(settings: Redaction, *, where: str = "redaction") -> Callable[[Argv]
     return redact
 
 
+def compile_text(settings: Redaction) -> Callable[[str], str]:
+    """The function that blots secrets out of a text that is no argument, by the presets.
+
+    Nearly all texts are paths and hold none, so what has no `=` and no `:` is not looked at. What begins with a slash
+    is blotted name by name: else all that is done beneath a directory called `token=` would be hidden.
+    """
+    if not settings.presets:
+        return lambda text: text
+    presets, share = _presets(), _pattern(_SHARE)
+
+    def blotted(text: str) -> str:
+        spans = presets(text) if "=" in text or ":" in text else []
+        return _blot(text, spans) if spans else text
+
+    def redact(text: str) -> str:
+        if "=" not in text and ":" not in text:
+            return text
+        if not text.startswith("/"):
+            return blotted(text)
+        found = share.search(text)
+        text = _blot(text, [found.span(1)]) if found else text
+        return "/".join(map(blotted, text.split("/")))
+
+    return redact
+
+
+@cache
 def _presets() -> Callable[[str], list[Span]]:
     """A function that finds what the presets blot."""
     walks: list[Walk] = [

@@ -15,6 +15,9 @@ from exporter.probes.names import NAMES
 from exporter.source.btf import Member, Types
 
 Convert = Callable[[Any], Value | None]
+Blot = Callable[[str], str]
+"""Blots secrets out of a text, of which there are none without `=` and `:`. Arguments are not among them: the process
+table has those of a process blotted together."""
 
 HEADER = ("kind", "pid", "time", "start_time", "exec_id", "cgroup", "sequence")
 _FORMATS = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q"} | {
@@ -35,10 +38,9 @@ CONVERTERS: Mapping[str, Convert] = {
     "flag_t": lambda flag: True if flag else None,  # a flag that is down says nothing
     "count_t": lambda count: count if count != 1 else None,  # one is what an event is
     "duration_ns_t": lambda duration: duration or None,
-    "str_len_t": lambda raw: text(raw) if raw else None,
 }
-LIST = "argv_len_t"
-TAIL = ("str_len_t", LIST)
+STRING, LIST = "str_len_t", "argv_len_t"
+TAIL = (STRING, LIST)
 """Typedefs of members that are the length of a string behind the struct."""
 
 
@@ -66,8 +68,18 @@ class _Wanted(NamedTuple):
 class Decoder:
     """Decodes the samples of some kinds, by the types of the objects that produce them."""
 
-    def __init__(self, kinds: Iterable[Kind], types: Mapping[str, Types], boot_id: str, *, strict: bool = True) -> None:
-        """`types` by program. Raises KernelError when a declaration names a member that its struct does not have.
+    def __init__(
+        self,
+        kinds: Iterable[Kind],
+        types: Mapping[str, Types],
+        boot_id: str,
+        *,
+        blot: Blot = str,
+        strict: bool = True,
+    ) -> None:
+        """`types` by program; `blot` sees the texts.
+
+        Raises KernelError when a declaration names a member that its struct does not have.
 
         Not `strict`, for programs of an earlier build: a member that is not there yet is None, a kind never comes.
         """
@@ -75,7 +87,7 @@ class Decoder:
         for kind in kinds:
             of = types.get(kind.program)  # none: not looked at, or of a later version than a recording
             if of and (strict or _is_known(kind, of)):
-                self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of, strict=strict)
+                self._plans[of.enumerator(f"{_c_name(kind)}_kind")] = _plan(kind, of, blot, strict=strict)
         self._boot_id = boot_id
 
     def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
@@ -116,10 +128,10 @@ class Source(Protocol):
 class Decoders:
     """A Decoder for each generation of programs: after an upgrade the old one's rings are read to their end."""
 
-    def __init__(self, kinds: Iterable[Kind], source: Source) -> None:
+    def __init__(self, kinds: Iterable[Kind], source: Source, blot: Blot = str) -> None:
         """Raises KernelError as Decoder does, for the generation that runs."""
-        self._kinds, self._source = tuple(kinds), source
-        self._current = Decoder(self._kinds, source.types, source.boot_id)
+        self._kinds, self._source, self._blot = tuple(kinds), source, blot
+        self._current = Decoder(self._kinds, source.types, source.boot_id, blot=blot)
         self._by_ring: dict[int, Decoder] = {}
 
     def decode(self, samples: Sequence[RawSample], offset: int, observed: int) -> list[Event]:
@@ -132,7 +144,7 @@ class Decoders:
             types = self._source.types_of(ring_id)
             found = self._current
             if types is not self._source.types:
-                found = Decoder(self._kinds, types, self._source.boot_id, strict=False)
+                found = Decoder(self._kinds, types, self._source.boot_id, blot=self._blot, strict=False)
             self._by_ring[ring_id] = found
         return found
 
@@ -199,12 +211,12 @@ def _is_known(kind: Kind, types: Types) -> bool:
         return False
 
 
-def _plan(kind: Kind, types: Types, *, strict: bool) -> _Plan:
+def _plan(kind: Kind, types: Types, blot: Blot, *, strict: bool) -> _Plan:
     members = types.members(_c_name(kind))
     names = [member.name for member in members]
     if tuple(names[:7]) != tuple(f"header.{name}" for name in HEADER):
         raise KernelError(f"struct {_c_name(kind)} does not begin with the header", where="type information")
-    wanted = [(field.to, _wanted(field, members, names, kind, strict=strict)) for field in kind.fields]
+    wanted = [(field.to, _wanted(field, members, names, kind, blot, strict=strict)) for field in kind.fields]
     lengths = [at for at, member in enumerate(members) if member.typedef in TAIL]
     lists = {at for at in lengths if members[at].typedef == LIST}
     layout = struct.Struct(_format(members, types.size(_c_name(kind))))
@@ -219,19 +231,34 @@ def _plan(kind: Kind, types: Types, *, strict: bool) -> _Plan:
     )
 
 
-def _wanted(field: Field, members: Sequence[Member], names: Sequence[str], kind: Kind, *, strict: bool) -> _Wanted:
+def _wanted(
+    field: Field, members: Sequence[Member], names: Sequence[str], kind: Kind, blot: Blot, *, strict: bool
+) -> _Wanted:
     if field.c in names:
         at = names.index(field.c)
-        return _Wanted(at, _converter(members[at]), field.name)
+        return _Wanted(at, _converter(members[at], blot), field.name)
     if strict:
         raise KernelError(f"struct {_c_name(kind)} has no member {field.c}", where=f"declaration of {kind.name}")
     return _Wanted(0, lambda _raw: None, field.name)
 
 
-def _converter(member: Member) -> Convert | None:
+def _converter(member: Member, blot: Blot) -> Convert | None:
     if member.text:
-        return lambda raw: text(bytes(raw).partition(b"\0")[0]) or None
+        return lambda raw: blot(text(bytes(raw).partition(b"\0")[0])) or None
+    if member.typedef == STRING:
+        return _string(blot)
     return CONVERTERS.get(member.typedef)
+
+
+def _string(blot: Blot) -> Convert:
+    def convert(raw: bytes) -> str | None:
+        if not raw:
+            return None
+        found = text(raw)
+        # Nearly every record has a path, and nearly none of them these: a call would cost more than the look.
+        return blot(found) if "=" in found or ":" in found else found
+
+    return convert
 
 
 def _format(members: Sequence[Member], size: int) -> str:

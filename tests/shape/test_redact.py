@@ -484,3 +484,44 @@ def test_a_url_cut_off_by_the_kernel_before_its_at_sign_is_taken_for_a_secret(cu
     assert presets(("x", f"{LONG} {cut}")) == ("x", f"{LONG} {blotted}")
     assert presets(("x", cut)) == ("x", cut)
     assert presets(("x", cut, LONG)) == ("x", cut, LONG)
+
+
+TEXTS = [
+    ("/nope/PASSWORD=hunter2/x", "/nope/PASSWORD=*****/x"),
+    ("/srv/token=a=b/c.d", "/srv/token=*****/c.d"),
+    ("//user:hunter2@host/share", "//user:*****@host/share"),
+    ("https://user:hunter2@host/x", "https://user:*****@host/x"),
+    ("host:/x,password=hunter2/y", "host:/x,password=*****"),
+    ("user.password=hunter2", "user.password=*****"),
+    ("@token=hunter2", "@token=*****"),
+    ("password: hunter2", "password: *****"),
+    ("ü/token=hunter2", "ü/token=*****"),
+    ("/ü/token=hunter2", "/ü/token=*****"),
+]
+PLAIN = [
+    "/etc/passwd",
+    "/a=b/c",
+    "/usr/lib/password",
+    "//host/share",
+    "a:b@c",
+    "/run/user:1/x",
+    "",
+    "/",
+    "user.mime_type",
+]
+
+
+@pytest.mark.parametrize(("text", "told"), TEXTS)
+def test_a_secret_in_a_path_or_a_name_is_blotted(text: str, told: str) -> None:
+    assert redact.compile_text(Redaction())(text) == told
+    assert redact.compile_text(Redaction(presets=False))(text) == text
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_other_paths_and_names_stay_as_they_are(text: str) -> None:
+    assert redact.compile_text(Redaction())(text) == text
+
+
+def test_a_directory_with_the_name_of_a_secret_hides_nothing_beneath_it() -> None:
+    assert redact.compile_text(Redaction())("/tmp/token=/evil") == "/tmp/token=/evil"
+    assert redact.compile_text(Redaction())("/tmp/token=x/--password/evil") == "/tmp/token=*****/--password/evil"

@@ -107,6 +107,16 @@ def test_capabilities_are_words_and_what_has_no_word_yet_is_a_number() -> None:
     assert capabilities(0) == ()
 
 
+def test_secrets_are_blotted_in_texts_and_left_in_arguments_to_the_process_table() -> None:
+    sample = exec_sample((b"/srv/token=a", b"/home", b"/pod", b"x\0--token=b\0"))
+    decoder = Decoder(probes.KINDS, {"process": TYPES}, "b007", blot=lambda text: text.upper())
+    (event,) = decoder.decode([sample], 0, 0)
+    assert event.facts is not None
+    assert event.facts["process.executable.path"] == "/SRV/TOKEN=A"
+    assert event.facts["process.working_directory"] == "/home", "what has no = and no : has no secret"
+    assert event.facts["args"] == ("x", "--token=b")
+
+
 NEWER = (
     Kind(
         name="process.exit",
