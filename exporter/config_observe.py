@@ -158,7 +158,10 @@ class Network(Closed, frozen=True):
 
 
 class Aggregate(Closed, frozen=True):
-    """The same thing, done by one process again and again within a window, becomes one event with its count."""
+    """The same thing, done by one process again and again within a window, becomes one event with its count.
+
+    The event has the time of the first; the last came `podwitness.aggregate.duration_ns` later.
+    """
 
     types: tuple[Literal["file.open", "network.connect"], ...] = ("file.open",)
     """Those to count; none: every one is an event of its own."""

@@ -20,6 +20,7 @@ from exporter.probes.times import iso
 
 OTHER = "❓"
 
+COUNT = "podwitness.aggregate.count"
 CODE, SIGNAL = "process.exit.code", "podwitness.process.exit.signal"
 BINARY, ARGUMENTS = "process.executable.path", "process.command_args"
 
@@ -92,7 +93,7 @@ class _Line:
         sign, word = _sign(kind)
         self._start = f"{sign} {word:<7} ".encode()
         self._kind = kind
-        self._told = [name for _key, name in kind.body if name in kind.own] or kind.own
+        self._told = [name for _key, name in kind.body if name in kind.own and name != COUNT] or kind.own
         self._keep = keep
         self._node = node
 
@@ -121,13 +122,14 @@ class _Line:
         return command
 
     def _detail(self, event: Event) -> bytes:
-        """What the event itself says; of an exit the signal, else the code."""
+        """What the event itself says; of an exit the signal, else the code; of a burst at last how often."""
         values = zip(self._kind.own, event.values, strict=True)
         said = {name: value for name, value in values if value is not None and self._keep(name)}
         if self._kind.name == "process.exit":
             return _status(said)
         told = [said[name] for name in self._told if name in said]
-        return "".join(f" {part}" for part in _bounded(map(_plain, told))).encode()
+        times = [f"×{said[COUNT]}"] if COUNT in said else []
+        return "".join(f" {part}" for part in (*_bounded(map(_plain, told)), *times)).encode()
 
 
 def _sign(kind: Kind) -> tuple[str, str]:

@@ -14,7 +14,11 @@ REPEATS = (
     Field("repeats.count", "podwitness.aggregate.count"),
     Field("repeats.lasted", "podwitness.aggregate.duration_ns"),
 )
-"""Of a burst: how often it was done, and how long after the first one, whose time the record has, the last one was."""
+"""Of a burst: how often it was done, and how long after the first one the last one was.
+
+The record's time is the first one's, so the last one's is that and the duration; what was done once has neither.
+"""
+TIMES = ("count", "podwitness.aggregate.count")
 
 OPENS = ("open", "openat", "openat2", "creat", "open_by_handle_at")
 _RACE = "another thread can put another file under the descriptor before the call has ended"
@@ -54,7 +58,7 @@ FILE_OPEN = Kind(
         *CALL,
     ),
     carries=COMMON,
-    body=(("path", "file.path"), ("flags", "podwitness.file.flags"), ("error", "error.type")),
+    body=(("path", "file.path"), ("flags", "podwitness.file.flags"), ("error", "error.type"), TIMES),
 )
 """A file was opened, or could not be."""
 

@@ -6,7 +6,7 @@ OpenTelemetry lacks stands under `podwitness.network.` with the leaf names of th
 """
 
 from exporter.model import Field, Hook, Kind
-from exporter.probes.file import REPEATS
+from exporter.probes.file import REPEATS, TIMES
 from exporter.probes.process import COMMON
 
 _SOCKET = (
@@ -75,7 +75,7 @@ NETWORK_CONNECT = Kind(
         _ERROR,
     ),
     carries=COMMON,
-    body=_PEER_BODY,
+    body=(*_PEER_BODY, TIMES),
 )
 """A connection was made, or could not be: told when that is known, of who began it.
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from exporter.encode import body
 from exporter.model import Kind, Value
+from exporter.probes.file import FILE_OPEN
+from exporter.probes.network import NETWORK_CONNECT
 from exporter.probes.process import PROCESS_EXEC
 from tests.encode.events import TOUCH, texts, values
 
@@ -33,6 +35,12 @@ def test_an_exec_reads_as_people_expect() -> None:
         },
     )
     assert line == 'exec pid=41822 ppid=1 user=0 args="bash -c id"'
+
+
+@pytest.mark.parametrize(("kind", "key"), [(FILE_OPEN, "path"), (NETWORK_CONNECT, "peer")])
+def test_of_a_burst_the_line_says_how_often(kind: Kind, key: str) -> None:
+    known: dict[str, Value] = {dict(kind.body)[key]: "x", "podwitness.aggregate.count": 23}
+    assert body.render(kind, known) == f"{body.word(kind)} {key}=x count=23"
 
 
 def test_what_is_not_known_is_not_there() -> None:

@@ -159,6 +159,12 @@ def test_other_events_show_their_values(curl: Process) -> None:
     assert lines(text, event).startswith("📬 open    default/xwing /usr/bin/curl ")
 
 
+def test_of_a_burst_the_line_says_how_often(curl: Process) -> None:
+    path = "/etc/" + "x" * 5000
+    assert lines(encoder(), observed.event("file.open", curl, path=path, count=23)).endswith("… ×23\n")
+    assert "×" not in lines(encoder(), observed.event("file.open", curl, path=path))
+
+
 def test_lines_keep_their_order_and_fill_batches(curl: Process) -> None:
     other = observed.process(observed.host(), "/bin/ls")
     text = encoder(max_records=2)
