@@ -2,7 +2,7 @@
 
     .venv/bin/python bpf/hooks.py                                  the hooks, from exporter/probes and the objects
     .venv/bin/python bpf/hooks.py --results build/kernels.json     and what came of the last run of the kernel tests
-    .venv/bin/python bpf/hooks.py --check                          whether the table of hooks says what is declared
+    .venv/bin/python bpf/hooks.py --check                          whether the tables name what is declared, all of it
 
 Each table stands between two comments in the README. `make check` runs the last one.
 """
@@ -45,9 +45,10 @@ def _programs(kind: Kind, hook: Hook) -> str:
 
 
 class Tried(NamedTuple):
-    """The tests that looked at an event type on one kernel."""
+    """The tests that looked at an event type on one kernel; `unseen` of those that passed had no hook for it."""
 
     hooks: list[str]
+    unseen: int
     passed: int
     failed: int
     skipped: list[str]
@@ -65,10 +66,11 @@ def result_table(results: Results) -> Iterator[str]:
 def tried(kind: str, names: set[str], tests: Mapping[str, Mapping[str, Any]]) -> Tried:
     """What came of the tests that on some kernel looked at `kind`. One that was skipped on this one never got to it."""
     ran = [(name, tests[name]) for name in sorted(names & tests.keys())]
-    hooks = list(dict.fromkeys(_seen(told)[kind] for _name, told in ran if kind in _seen(told)))
+    taken = [_seen(told)[kind] for _name, told in ran if kind in _seen(told) and told["outcome"] == "passed"]
     skipped = list(dict.fromkeys(told["said"] for _name, told in ran if told["outcome"] == "skipped"))
     outcomes = [told["outcome"] for _name, told in ran]
-    return Tried(hooks, outcomes.count("passed"), outcomes.count("failed"), skipped)
+    hooks = [hook for hook in dict.fromkeys(taken) if hook]
+    return Tried(hooks, taken.count(""), outcomes.count("passed"), outcomes.count("failed"), skipped)
 
 
 def _seen(told: Mapping[str, Any]) -> Mapping[str, str]:
@@ -80,8 +82,9 @@ def _cell(found: Tried) -> str:
     if found.failed:
         return f"**{found.failed} of {found.failed + found.passed} tests failed**"
     if found.passed:
-        hooks = ", ".join(f"`{hook}`" if hook else "cannot be seen" for hook in found.hooks)
-        return f"{hooks}; {found.passed} {'test' if found.passed == 1 else 'tests'}"
+        hooks = ", ".join(f"`{hook}`" for hook in found.hooks) or "cannot be seen"
+        tests = f"{hooks}; {found.passed} {'test' if found.passed == 1 else 'tests'}"
+        return f"{tests}, in {found.unseen} of them it could not be seen" if found.hooks and found.unseen else tests
     return f"not run: {'; '.join(found.skipped)}" if found.skipped else "no test"
 
 
@@ -96,6 +99,22 @@ def _head(*names: str) -> Iterator[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def wrong_results(text: str, places: Mapping[str, str]) -> Iterator[str]:
+    """What the README's table of results names that is not declared, or has no row for; its numbers are a run's."""
+    kinds = {kind.name: {described(hook, places) for hook in kind.hooks} for kind in probes.KINDS}
+    rows = [line.strip("| ").split(" | ") for line in _between(text, RESULTS).splitlines()[2:]]
+    told = {row[0].strip("`"): row[1:] for row in rows}
+    yield from (f"has no row for {name}" for name in kinds.keys() - told.keys())
+    yield from (f"has a row for {name}, which there is not" for name in told.keys() - kinds.keys())
+    for name in kinds.keys() & told.keys():
+        unknown = {hook for cell in told[name] for hook in re.findall("`([^`]*)`", cell)} - kinds[name]
+        yield from (f"says that {name} was seen by {hook}, which is not declared" for hook in sorted(unknown))
+
+
+def _between(text: str, name: str) -> str:
+    return text.partition(f"<!-- {name}: written by bpf/hooks.py -->\n")[2].partition(f"<!-- end of {name} -->")[0]
 
 
 def placed(text: str, name: str, lines: Sequence[str]) -> str:
@@ -116,7 +135,7 @@ def _declared() -> list[str]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Writes the tables of bpf/README.md.")
-    parser.add_argument("--check", action="store_true", help="compare the table of hooks only")
+    parser.add_argument("--check", action="store_true", help="compare both tables with the declarations")
     parser.add_argument("--results", type=Path, metavar="FILE", help="also write what came of the kernel tests")
     options = parser.parse_args()
     text = README.read_text()
@@ -124,6 +143,9 @@ def main() -> None:
     if options.check:
         if new != text:
             raise SystemExit(f"{README}: its table of hooks is not what is declared; write it again with bpf/hooks.py")
+        if wrong := sorted(wrong_results(text, sections(probes.KINDS, README.parent))):
+            again = "`make test-kernels` and bpf/hooks.py --results build/kernels.json write it again"
+            raise SystemExit(f"{README}: its table of results {'; '.join(wrong)}; {again}")
         return
     if options.results:
         results = msgspec.json.decode(options.results.read_bytes(), type=Results)

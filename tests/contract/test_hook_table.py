@@ -38,6 +38,8 @@ RESULTS: hooks.Results = {
         "a": result("passed", process_exec="tp_btf/x"),
         "b": result("passed", process_exec="tp_btf/x", process_exit="tp_btf/y"),
         "c": result("failed", process_fork="tp_btf/z"),
+        "e": result("passed", process_exit=""),
+        "f": result("passed", file_open=""),
         "d": {"outcome": "passed", "said": "", "properties": {}},
     },
     "6.1.0-56": {
@@ -53,7 +55,21 @@ def test_the_results_are_a_column_for_each_kernel_the_older_first() -> None:
     assert rows[:3] == [
         "| `process.exec` | `sys_exit: execve`; 1 test | `tp_btf/x`; 2 tests |",
         "| `process.fork` | no test | **1 of 1 tests failed** |",
-        "| `process.exit` | not run: this kernel has no y | `tp_btf/y`; 1 test |",
+        "| `process.exit` | not run: this kernel has no y | `tp_btf/y`; 2 tests, in 1 of them it could not be seen |",
+    ]
+    assert "| `file.open` | no test | cannot be seen; 1 test |" in rows
+
+
+def test_what_the_table_of_results_names_is_declared_and_nothing_is_left_out() -> None:
+    places = sections(probes.KINDS, objects_directory())
+    declared = "tp_btf/sched_process_exec"
+    rows = [f"| `{kind.name}` | no test |" for kind in probes.KINDS]
+    rows[:2] = [f"| `process.exec` | `{declared}`, `kprobe/x`; 2 tests |", "| `process.frok` | no test |"]
+    text = hooks.placed(hooks.README.read_text(), hooks.RESULTS, ["| event type | Linux |", "|---|---|", *rows])
+    assert sorted(hooks.wrong_results(text, places)) == [
+        "has a row for process.frok, which there is not",
+        "has no row for process.fork",
+        "says that process.exec was seen by kprobe/x, which is not declared",
     ]
 
 

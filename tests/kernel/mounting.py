@@ -127,6 +127,15 @@ def move(folder: str) -> object:
     return mountpoints("places")
 
 
+def wander(folder: str) -> object:
+    """A mount from one place to another and back, 23 times."""
+    pair = places(folder)[:2]
+    done(MOUNT, b"some device", pair[0], b"tmpfs", 0, None)
+    for number in range(N):
+        done(MOUNT, pair[number % 2], pair[1 - number % 2], None, MS_MOVE, None)
+    return mountpoints("places")
+
+
 def own_mounts() -> None:
     """A mount namespace of this process's own, from which nothing gets out."""
     if _libc.unshare(CLONE_NEWNS):
@@ -152,7 +161,7 @@ def pivot(folder: str) -> object:
 
 
 WORKLOADS: dict[str, Callable[[str], object]] = {
-    function.__name__: function for function in (mount, unmount, refused, change, attach, clone, move, pivot)
+    function.__name__: function for function in (mount, unmount, refused, change, attach, clone, move, wander, pivot)
 }
 
 

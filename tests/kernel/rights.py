@@ -43,8 +43,9 @@ def told(folder: Path, work: Callable[[], object], *types: str) -> list[tuple[st
     """What the probes tell of a child that does `work`."""
     with recording(folder, settings(*types)) as finish:
         pid = in_child(work)
-        events = [event for event in finish().events if event.pid == pid and event.kind.name in types]
-    return [(event.kind.name, attributes(event)) for event in events]
+        whole = finish()
+    events = [event for kind in types for event in whole.of(kind) if event.pid == pid]
+    return [(event.kind.name, attributes(event)) for event in sorted(events, key=lambda event: event.boot_time)]
 
 
 def ids(prefix: str, names: tuple[str, ...], values: tuple[int, ...]) -> Told:

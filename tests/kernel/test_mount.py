@@ -112,6 +112,19 @@ def test_what_changes_a_mount_tells_its_flags(tmp_path: Path) -> None:
     ]
 
 
+def test_23_moves_of_a_mount_are_23_events(tmp_path: Path) -> None:
+    pid, places, told = run("wander", tmp_path)
+    found = events(told, "filesystem.move_mount", pid)
+    there, asked = (tmp_path / "ground/places", tmp_path / "ground/link/../link")
+    assert places == [str(there / "1")]
+    ends = [(f"{there}/{1 - n % 2}", f"{asked}/{1 - n % 2}") for n in range(N)]
+    assert [event["system.filesystem.mountpoint"] for event in found] == [
+        placed["system.filesystem.mountpoint"]
+        for placed in (at(*end, event) for end, event in zip(ends, found, strict=True))
+    ]
+    assert [event["podwitness.mount.original.mountpoint"] for event in found] == [f"{asked}/{n % 2}" for n in range(N)]
+
+
 def test_a_mount_that_moves_tells_from_where_to_where(tmp_path: Path) -> None:
     pid, places, told = run("move", tmp_path)
     _one, two, three, four = (f"{tmp_path}/ground/places/{number}" for number in range(4))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.model import Event, Value
+from exporter.model import Value
 from tests.e2e.agent import cgroup, enter
+from tests.kernel import recorded
 from tests.kernel.calls import call, in_child, refused, start_child
 from tests.kernel.recorded import attributes, recording, settings
 from tests.waiting import wait_for
@@ -44,9 +45,9 @@ def target(work: Callable[[], object] = sleep_until_killed) -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
-def told(events: list[Event], kind: str, pid: int) -> list[Told]:
+def told(events: recorded.Told, kind: str, pid: int) -> list[Told]:
     """What is told of one process, without its thread."""
-    found = [attributes(event) for event in events if event.kind.name == kind and event.pid == pid]
+    found = [attributes(event) for event in events.of(kind) if event.pid == pid]
     assert {event.pop("podwitness.process.thread.id") for event in found} <= {pid}
     return found
 
@@ -68,12 +69,12 @@ def test_23_processes_that_are_traced_are_23_events_with_who_they_are(tmp_path: 
                 call("ptrace", DETACH, pid, 0, 0)  # nor this
 
         tracer = in_child(work)
-        events = finish().events
+        events = finish()
         assert (
             told(events, "privilege.ptrace", tracer)
             == [{"podwitness.ptrace.request": "PTRACE_SEIZE", "podwitness.target.process.pid": pid}] * N
         )
-        for event in events:
+        for event in events.events:
             if event.kind.name == "privilege.ptrace" and event.pid == tracer:
                 assert event.facts is not None
                 assert int(str(event.facts["target.start_time"])) // 10_000_000 == began
@@ -97,7 +98,7 @@ def test_each_request_that_changes_a_traced_process_is_told(tmp_path: Path) -> N
 
         tracer = in_child(work)
         child = in_child(lambda: call("ptrace", TRACEME, 0, 0, 0))
-        events = finish().events
+        events = finish()
     requests = [event["podwitness.ptrace.request"] for event in told(events, "privilege.ptrace", tracer)]
     assert requests == ["PTRACE_ATTACH", *["PTRACE_POKEDATA"] * N, "PTRACE_SETREGSET"]
     assert told(events, "privilege.ptrace", child) == [
@@ -115,7 +116,7 @@ def test_23_refused_attempts_to_trace_say_why_and_whom(tmp_path: Path) -> None:
             refused(ProcessLookupError, "ptrace", ATTACH, ABSENT, 0, 0)
 
         tracer = in_child(work)
-        events = told(finish().events, "privilege.ptrace", tracer)
+        events = told(finish(), "privilege.ptrace", tracer)
     assert events == [
         {
             "podwitness.ptrace.request": "PTRACE_ATTACH",
@@ -142,7 +143,7 @@ def test_23_looks_into_the_memory_of_another_say_how_much(tmp_path: Path, name: 
                 refused(PermissionError, name, pid, address, 1, address, 1, 0)
 
         who = in_child(work)
-        events = told(finish().events, "privilege.vm_access", who)
+        events = told(finish(), "privilege.vm_access", who)
     of_target = {"podwitness.syscall.name": name, "podwitness.target.process.pid": pid}
     assert (
         events
@@ -197,7 +198,7 @@ def test_23_signals_to_the_first_process_of_another_pid_namespace(tmp_path: Path
                 refused(PermissionError, "kill", pid, signal.SIGTERM)
 
         sender = in_child(work)
-        events = told(finish().events, "privilege.signal", sender)
+        events = told(finish(), "privilege.signal", sender)
     of_target = {"podwitness.target.process.pid": pid}
     sent = {**of_target, "podwitness.signal.name": "SIGUSR1"}
     assert (
@@ -253,7 +254,7 @@ def test_23_signals_to_a_container_of_the_hosts_pid_namespace_are_told_and_to_a_
                     os.kill(pid, signal.SIGUSR1)
 
             sender = in_child(send)
-            events = told(finish().events, "privilege.signal", sender)
+            events = told(finish(), "privilege.signal", sender)
     assert [event["podwitness.target.process.pid"] for event in events] == [pid] * count
 
 
@@ -269,4 +270,4 @@ def test_signals_within_a_container_are_not_told(tmp_path: Path) -> None:
             refused(PermissionError, "kill", pid, signal.SIGTERM)
 
         sender = in_child(work)
-        assert told(finish().events, "privilege.signal", sender) == []
+        assert told(finish(), "privilege.signal", sender) == []
