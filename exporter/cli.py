@@ -155,7 +155,7 @@ def replay(path: Path, recording: Path) -> None:
     callback=finite,
     help="Count events and run times for this many seconds; a run costs 20 ns more for so long.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event type.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines: event types, shared programs, rings.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell also which better hooks this kernel cannot do, and why.")
 @told
 def probes(path: Path | None, duration: float | None, *, as_json: bool, verbose: bool) -> None:

@@ -27,19 +27,23 @@ from exporter.status import Status, agents
 
 
 class RunTime(Struct, frozen=True):
-    """A program at a hook: how often it ran and for how long in all, as far as the kernel has counted."""
+    """A program at a hook: how often it ran and for how long in all, as far as the kernel has counted.
+
+    `types` are the event types that it runs for; where it is several, nobody knows whose share is what.
+    """
 
     program: str
     hook: str
     runs: int
     run_time_ns: int
+    types: tuple[str, ...] = ()
 
 
 class EventType(Struct, frozen=True):
     """An event type here: by `hook`, or by which it would be were it `observed`; `reason` says why it cannot be seen.
 
-    `better` are hooks that this kernel cannot do, `events` those seen so far (None: nobody has counted), `ring_lost`
-    what its ring has lost, of whichever type. `programs` are what the kernel runs for it.
+    `better` are hooks that this kernel cannot do, `events` those seen so far (None: nobody has counted). `programs` are
+    what the kernel runs for it alone. What the agent tells of itself is in no `ring`.
     """
 
     type: str
@@ -49,15 +53,15 @@ class EventType(Struct, frozen=True):
     hook: str
     reason: str
     better: tuple[Better, ...]
-    ring: Ring
+    ring: Ring | None
     events: int | None
-    ring_lost: int | None
     programs: tuple[RunTime, ...]
 
 
 class Report(Struct, frozen=True):
     """What was found out. `agent` is the one asked (None: none runs), `others` are agents with other settings.
 
+    `programs` are all at the hooks. `lost` is by ring, of whichever type: the kernel knows no more.
     `doubted` says in words which processes say that they are agents and are not believed.
     """
 
@@ -152,14 +156,24 @@ def _count(kernel: Kernel, kinds: Sequence[Kind], stop: threading.Event, duratio
 def _report(found: _Found, agent: Status | None, others: tuple[Status, ...]) -> Report:
     directory = objects_directory()
     places = sections(declared.KINDS, directory)
-    programs = {name: RunTime(name, places.get(name, ""), *ran) for name, ran in found.programs.items()}
     attached = {probe.type: probe for probe in found.probes}
+    programs = {
+        name: RunTime(
+            name, places.get(name, ""), *ran, tuple(one for one in attached if name in attached[one].programs)
+        )
+        for name, ran in found.programs.items()
+    }
     rest = survey([kind for kind in declared.KINDS if kind.name not in attached], directory)
     known = attached | {probe.type: probe for probe in rest}
-    types = tuple(
+    types = [
         _event_type(kind, known[kind.name], found, programs, observed=kind.name in attached) for kind in declared.KINDS
-    )
-    return Report(types, tuple(programs.values()), found.lost, agent, others)
+    ]
+    types += [_of_itself(kind, runs=agent is not None) for kind in declared.AGENT_KINDS]
+    return Report(tuple(types), tuple(programs.values()), found.lost, agent, others)
+
+
+def _of_itself(kind: Kind, *, runs: bool) -> EventType:
+    return EventType(kind.name, kind.by_default, runs, runs, "the agent itself", "", (), None, None, ())
 
 
 def _event_type(
@@ -176,6 +190,5 @@ def _event_type(
         better=probe.better if probe.hook else (),
         ring=kind.ring,
         events=found.events.get(kind.name, 0) if is_counted and found.events is not None else None,
-        ring_lost=found.lost.get(kind.ring, 0) if observed and found.lost is not None else None,
-        programs=tuple(programs[name] for name in probe.programs if observed and name in programs),
+        programs=tuple(one for one in programs.values() if one.types == (kind.name,)),
     )

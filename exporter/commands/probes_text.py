@@ -21,8 +21,17 @@ _PROGRAMS = ("PROGRAM", "RUNS", "NS/RUN", "AT")
 
 
 def to_json(report: Report) -> str:
-    """One object a line for each event type."""
-    return "".join(msgspec.json.encode(one).decode() + "\n" for one in report.types)
+    """One object a line: for each event type, for each program that runs for several, for each ring."""
+    shared = [one for one in report.programs if len(one.types) > 1]
+    rings = [{"ring": ring, "lost": lost} for ring, lost in _lost(report)]
+    return "".join(msgspec.json.encode(one).decode() + "\n" for one in (*report.types, *shared, *rings))
+
+
+def _lost(report: Report) -> list[tuple[str, int]]:
+    """What each ring has lost; `*` stands for nobody knows which. Empty where nobody has counted."""
+    if report.lost is None:
+        return []
+    return [(ring, report.lost.get(ring, 0)) for ring in ("lifecycle", "activity", "*")]
 
 
 def context(report: Report, where: str) -> Iterator[str]:
@@ -46,9 +55,9 @@ def to_text(report: Report, *, verbose: bool = False) -> str:
     if verbose:
         lines += [line for one in report.types for line in _better(one)]
     lines += _run_times(report)
-    if report.lost is not None:
-        lost = ", ".join(f"{report.lost.get(ring, 0)} in ring {ring}" for ring in ("lifecycle", "activity"))
-        unplaced = f", {report.lost['*']} nobody knows where" if report.lost.get("*") else ""
+    if counts := dict(_lost(report)):
+        lost = ", ".join(f"{counts[ring]} in ring {ring}" for ring in ("lifecycle", "activity"))
+        unplaced = f", {counts['*']} nobody knows where" if counts["*"] else ""
         lines.append(f"events lost: {lost}{unplaced}")
     return "\n".join(lines).rstrip() + "\n"
 

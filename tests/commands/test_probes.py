@@ -18,7 +18,8 @@ from exporter.status import Status
 from tests.e2e.agent import agent
 from tests.terminal import as_nobody, podwitness, refused, written
 
-ON_CALL = RunTime("on_call", "tp_btf/sys_exit", 1000, 35_000)
+ON_OPEN = RunTime("on_filp_open", "fexit/do_filp_open", 23, 2_300, ("file.open",))
+ON_CALL = RunTime("on_call", "tp_btf/sys_exit", 1000, 35_000, ("file.open", "file.chmod"))
 OPEN = EventType(
     type="file.open",
     by_default=False,
@@ -29,12 +30,11 @@ OPEN = EventType(
     better=(Better("fexit/do_filp_open", "this kernel runs no fentry programs"),),
     ring="activity",
     events=23,
-    ring_lost=4,
-    programs=(ON_CALL,),
+    programs=(ON_OPEN,),
 )
-SETNS = EventType("namespace.setns", True, True, False, "", "no such hook", (), "lifecycle", 0, 0, ())
-EXEC = EventType("process.exec", True, False, False, "tp_btf/sched_process_exec", "", (), "lifecycle", None, None, ())
-REPORT = Report((OPEN, SETNS, EXEC), (ON_CALL,), {"activity": 4, "*": 1}, None, ())
+SETNS = EventType("namespace.setns", True, True, False, "", "no such hook", (), "lifecycle", 0, ())
+EXEC = EventType("process.exec", True, False, False, "tp_btf/sched_process_exec", "", (), "lifecycle", None, ())
+REPORT = Report((OPEN, SETNS, EXEC), (ON_OPEN, ON_CALL), {"activity": 4, "*": 1}, None, ())
 
 
 def test_the_table_says_what_is_seen_here_what_is_not_and_why() -> None:
@@ -47,8 +47,9 @@ def test_the_table_says_what_is_seen_here_what_is_not_and_why() -> None:
         "namespace.setns cannot be seen here: no such hook\n"
         "    `observe.types.exclude: [namespace.setns]` leaves it out\n"
         "\n"
-        "\x1b[1mPROGRAM  RUNS  NS/RUN  AT\x1b[0m\n"
-        "on_call  1000      35  tp_btf/sys_exit\n"
+        "\x1b[1mPROGRAM       RUNS  NS/RUN  AT\x1b[0m\n"
+        "on_call       1000      35  tp_btf/sys_exit\n"
+        "on_filp_open    23     100  fexit/do_filp_open\n"
         "on_call runs at the end of every system call on this node. The kernel counts the programs that it calls for"
         " single event\n"
         "    types as part of it.\n"
@@ -66,9 +67,7 @@ def test_better_hooks_are_told_to_those_who_ask() -> None:
 def test_however_long_a_hook_is_the_table_fits() -> None:
     long = Report(
         tuple(
-            EventType(
-                "file.xattr", True, True, True, f"fentry/{'x' * length} " * 3, "y " * 200, (), "activity", 0, 0, ()
-            )
+            EventType("file.xattr", True, True, True, f"fentry/{'x' * length} " * 3, "y " * 200, (), "activity", 0, ())
             for length in range(0, 120, 7)
         ),
         (),
@@ -81,7 +80,7 @@ def test_however_long_a_hook_is_the_table_fits() -> None:
 
 def test_as_json_each_event_type_is_a_line_with_all_of_it() -> None:
     first, *others = map(json.loads, to_json(REPORT).splitlines())
-    assert len(others) == 2
+    assert [one["type"] for one in others if "type" in one] == ["namespace.setns", "process.exec"]
     assert first == {
         "type": "file.open",
         "by_default": False,
@@ -92,9 +91,32 @@ def test_as_json_each_event_type_is_a_line_with_all_of_it() -> None:
         "better": [["fexit/do_filp_open", "this kernel runs no fentry programs"]],
         "ring": "activity",
         "events": 23,
-        "ring_lost": 4,
-        "programs": [{"program": "on_call", "hook": "tp_btf/sys_exit", "runs": 1000, "run_time_ns": 35_000}],
+        "programs": [
+            {
+                "program": "on_filp_open",
+                "hook": "fexit/do_filp_open",
+                "runs": 23,
+                "run_time_ns": 2_300,
+                "types": ["file.open"],
+            }
+        ],
     }
+
+
+def test_as_json_what_several_types_share_is_there_once() -> None:
+    lines = [json.loads(line) for line in to_json(REPORT).splitlines()]
+    assert lines[3:] == [
+        {
+            "program": "on_call",
+            "hook": "tp_btf/sys_exit",
+            "runs": 1000,
+            "run_time_ns": 35_000,
+            "types": ["file.open", "file.chmod"],
+        },
+        {"ring": "lifecycle", "lost": 0},
+        {"ring": "activity", "lost": 4},
+        {"ring": "*", "lost": 1},
+    ]
 
 
 def test_whose_numbers_they_are() -> None:
@@ -122,15 +144,18 @@ LITTLE = {
 def rows(*arguments: object) -> dict[str, dict[str, Any]]:
     done = podwitness("probes", "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    return {row["type"]: row for row in map(json.loads, done.stdout.splitlines())}
+    return {
+        row.get("type") or row.get("program") or row["ring"]: row for row in map(json.loads, done.stdout.splitlines())
+    }
 
 
 @pytest.mark.kernel
 def test_without_an_agent_it_attaches_what_the_settings_ask_for_and_lists_every_event_type(tmp_path: Path) -> None:
     path = written(tmp_path, {"sinks": {}, **LITTLE})
     found = rows("--config", path)
-    assert list(found) == [kind.name for kind in probes.KINDS]
-    assert {name for name, row in found.items() if row["attached"]} >= {"process.exec", "process.exit", "file.open"}
+    assert [name for name in found if "type" in found[name]] == [kind.name for kind in probes.TOLD]
+    assert (found["agent.started"]["hook"], found["agent.started"]["attached"]) == ("the agent itself", False)
+    assert {name for name, row in found.items() if row.get("attached")} >= {"process.exec", "process.exit", "file.open"}
     assert found["process.exec"]["hook"] == "tp_btf/sched_process_exec"
     assert found["process.exec"]["events"] is None, "nobody has counted"
     assert not found["file.delete"]["observed"]
@@ -150,6 +175,8 @@ def test_for_a_duration_it_counts_events_and_has_the_kernel_count_runs(tmp_path:
     assert (on_exec["program"], on_exec["hook"]) == ("on_exec", "tp_btf/sched_process_exec")
     assert on_exec["runs"] > 0
     assert on_exec["run_time_ns"] > 0
+    assert found["on_call"]["runs"] > 0 if "on_call" in found else found["file.open"]["programs"]
+    assert [name for name in found if "program" in found[name] and "type" in found[name]] == []
     assert Path("/proc/sys/kernel/bpf_stats_enabled").read_text() == "0\n"
 
 
@@ -161,7 +188,8 @@ def test_where_an_agent_runs_the_answer_is_its_own(tmp_path: Path) -> None:
     assert f"of the agent with pid {running.process.pid}, since " in said.stderr
     assert found["process.exec"]["attached"]
     assert found["process.exec"]["events"] > 0
-    assert found["process.exec"]["ring_lost"] == 0
+    assert found["agent.started"]["attached"]
+    assert found["activity"]["lost"] == 0
     assert found["file.delete"]["events"] is None
 
 
