@@ -91,6 +91,10 @@ struct io_open {
 	__u32 file_slot;
 	struct open_how how;
 };
+/* io_uring/sync.c */
+struct io_sync {
+	int mode;
+};
 struct io_kiocb {
 	struct file *file;
 	__u8 opcode;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is written to a regular file through one open file description: told when it begins, and as a sum when the
+ * What is written to a file through one open file description: told when it begins, and as a sum when the
  * description is closed for good. Between the two the sum is in a map, by the address of its struct file.
  *
  * Addresses are used again. Where the kernel's own end of a file is seen, its entry goes with it; an entry that names
@@ -10,11 +10,9 @@
 #define PODWITNESS_WRITTEN_H
 
 #define TEXT_BYTES 4608 /* one path, followed by room for what is cut off */
-#include "file.h"
+#include "stored.h"
 
 #define WRITTEN_FILES 16384 /* the least recently written go first */
-#define S_IFMT 0170000
-#define S_IFREG 0100000
 
 enum write_phase { first_write = 1, all_written };
 
@@ -55,25 +53,6 @@ struct {
 /* Tracepoints and the ends of calls are not preempted, so they share one. */
 SCRATCH(write_text);
 
-/* File systems whose files are the kernel's own switches (include/uapi/linux/magic.h). */
-static __always_inline bool is_stored(struct inode *inode)
-{
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
-		return false;
-	switch (BPF_CORE_READ(inode, i_sb, s_magic)) {
-	case 0x9fa0:	 /* proc */
-	case 0x62656572: /* sysfs */
-	case 0x27e0eb:	 /* cgroup */
-	case 0x63677270: /* cgroup2 */
-	case 0x64626720: /* debugfs */
-	case 0x74726163: /* tracefs */
-	case 0x73636673: /* securityfs */
-	case 0xf97cff8c: /* selinuxfs */
-		return false;
-	}
-	return true;
-}
-
 /* What is known of an open file; NULL where nothing is. */
 static __always_inline struct written *written_to(struct file *file)
 {
@@ -110,7 +89,7 @@ static __always_inline void fill_file(struct text *text, struct file_write *even
 
 	text->used = 0;
 	fill_object(&event->object, inode);
-	event->size = BPF_CORE_READ(inode, i_size);
+	event->size = is_regular(inode) ? BPF_CORE_READ(inode, i_size) : -1;
 	event->path = write_path(text, &file->f_path, task, &event->path_cut);
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
 }
@@ -123,7 +102,7 @@ static __always_inline void send_write(struct text *text, struct file_write *eve
 		submit(activity_ring, &event->header, sizeof(*event) + used);
 }
 
-/* A write has ended: `result` bytes, or an error. Told is the first of each. */
+/* A write has ended: `result` bytes (0: it has changed others), or an error. Told is the first of each. */
 static __always_inline void add_write(struct file *file, call_t call, __s64 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -131,11 +110,11 @@ static __always_inline void add_write(struct file *file, call_t call, __s64 resu
 	__u32 key = 0;
 	struct text *text = bpf_map_lookup_elem(&write_text, &key);
 
-	if (known && result > 0) {
+	if (known && result >= 0) {
 		__sync_fetch_and_add(&known->bytes, result);
 		__sync_fetch_and_add(&known->writes, 1);
 	}
-	if (!text || (known && (result > 0 ? known->told : known->refused)))
+	if (!text || (known && (result >= 0 ? known->told : known->refused)))
 		return;
 	struct file_write *event = STRUCT_OF(text, file_write);
 
@@ -143,12 +122,12 @@ static __always_inline void add_write(struct file *file, call_t call, __s64 resu
 		return;
 	if (!known) {
 		known = begin_writing(file, &event->header);
-		if (known && result > 0) {
+		if (known && result >= 0) {
 			__sync_fetch_and_add(&known->bytes, result);
 			__sync_fetch_and_add(&known->writes, 1);
 		}
 	}
-	if (!known || __sync_lock_test_and_set(result > 0 ? &known->told : &known->refused, 1))
+	if (!known || __sync_lock_test_and_set(result >= 0 ? &known->told : &known->refused, 1))
 		return;
 	event->bytes = event->writes = event->duration = -1;
 	event->error = error_of(result);

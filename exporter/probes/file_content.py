@@ -1,9 +1,10 @@
 """What is in files: written, mapped to be executed, or in a file that only memory has.
 
-`file.write` is told twice for each opening of a regular file that is written to: `first` when it begins, `total` when
-the opening is closed for good, by whoever does that, with what was written meanwhile. Files of /proc and /sys are no
-regular files here. `file.mmap` is memory that becomes executable: each mmap() and mprotect() with PROT_EXEC, of a file,
-libraries too, or of none. Names as in `file.py`; bytes and nanoseconds are plain numbers.
+`file.write` is told twice for each opening of a regular file or a block device that is written to: `first` when it
+begins, `total` when the opening is closed for good, by whoever does that, with what was written meanwhile. A range that
+fallocate() wipes or moves is a write of no bytes. Files of /proc and /sys are no regular files here. `file.mmap` is
+memory that becomes executable: each mmap() and mprotect() with PROT_EXEC, of a file, libraries too, or of none. Names
+as in `file.py`; bytes and nanoseconds are plain numbers.
 """
 
 from exporter.model import Field, Hook, Kind
@@ -11,17 +12,21 @@ from exporter.probes.file_object import CALL, OBJECT, PATH
 from exporter.probes.process import COMMON
 
 _PATH = PATH[:2]  # always resolved
-_WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice")
-_CLOSING = "a look-up for each write; one for each file closed"
-_ENTERING = "a look-up for each write; a few instructions for each system call of the node"
+_WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice", "fallocate")
+_CLOSING = (
+    "two look-ups for each write, of any sort of file; one for each file closed; a few instructions for each read"
+)
+_ENTERING = "two look-ups for each write; a few instructions for each system call of the node"
 _UNSEEN = (
-    "not seen: writes to mapped memory and by io_submit(), reflinks by ioctl(), sendfile64() of 32-bit programs; of "
-    "more than 16384 files written to at once the least recent have no total"
+    "regular files and block devices only, no character devices, pipes or sockets; writes to mapped memory are not "
+    "seen, their mapping is file.mmap; nor are io_submit() and reflinks by ioctl(); of more than 16384 files written "
+    "to at once the least recent have no total"
 )
 _URING = "not seen: writes by io_uring"
 _GUESSED = (
-    "no total where a file is closed by execve(), is mapped or on its way to another process when its last descriptor "
-    "is closed, or has one above 1023 when its process ends; its next opening may pass for the same"
+    "another thread can put another file under the descriptor just when a write begins; no total where a file is "
+    "closed by execve(), is mapped or on its way to another process when its last descriptor is closed, or has one "
+    "above 1023 when its process ends; its next opening may pass for the same"
 )
 
 FILE_WRITE = Kind(
@@ -30,17 +35,17 @@ FILE_WRITE = Kind(
     ring="activity",
     by_default=False,
     hooks=(
-        Hook(("on_fput", "on_uring_write"), "on_write_call", _WRITES, _CLOSING, _UNSEEN),
-        Hook(("on_fput",), "on_write_call", _WRITES, _CLOSING, f"{_UNSEEN}; {_URING}"),
+        Hook(("on_fput", "on_write_check", "on_uring_write"), "on_write_call", _WRITES, _CLOSING, _UNSEEN),
+        Hook(("on_fput", "on_write_check"), "on_write_call", _WRITES, _CLOSING, f"{_UNSEEN}; {_URING}"),
         Hook(
-            ("on_close_enter", "on_files_exit", "on_uring_write"),
+            ("on_file_enter", "on_files_exit", "on_uring_write"),
             "on_write_call",
             _WRITES,
             _ENTERING,
             f"{_UNSEEN}; {_GUESSED}",
         ),
         Hook(
-            ("on_close_enter", "on_files_exit"),
+            ("on_file_enter", "on_files_exit"),
             "on_write_call",
             _WRITES,
             _ENTERING,

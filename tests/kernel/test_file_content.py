@@ -7,11 +7,12 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from exporter.probes.file_content import FILE_WRITE
 from tests.kernel import uring
 from tests.kernel.recorded import Told, attributes, recording, settings
 from tests.kernel.stated import Attributes, of_file
@@ -76,6 +77,7 @@ def test_each_call_that_writes_is_seen_and_counted(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"0123456789")
     calls = ["write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice"]
+    assert {*calls, "fallocate"} == set(FILE_WRITE.hooks[0].calls)
     with recording(tmp_path, WRITTEN) as finish:
         reader = os.open(source, os.O_RDONLY)
         for call in calls:
@@ -126,6 +128,31 @@ def test_23_writes_by_io_uring_are_seen_like_others(tmp_path: Path) -> None:
     for number in range(N):
         path = tmp_path / str(number)
         assert written_to(path, told) == [first(path, 10, "io_uring_enter"), total(path, 10, 10, 1)]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A block device of 1 MiB that nobody needs."""
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(1 << 20))
+    attached = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=False)
+    if attached.returncode:
+        pytest.skip(f"no loop device is to be had here: {attached.stderr}")
+    yield Path(attached.stdout.strip())
+    subprocess.run(["losetup", "--detach", attached.stdout.strip()], check=True)
+
+
+def test_23_writes_to_a_disk_itself_are_told_without_a_size(tmp_path: Path, disk: Path) -> None:
+    with recording(tmp_path, WRITTEN) as finish:
+        for _ in range(N):
+            file = os.open(disk, os.O_WRONLY)
+            os.write(file, b"0123456789")
+            os.close(file)
+        told = written_to(disk, finish(), os.getpid())
+    assert [event["podwitness.file.write.phase"] for event in told] == ["first", "total"] * N
+    assert {event["podwitness.file.type"] for event in told} == {"block"}
+    assert [event["podwitness.file.bytes_written"] for event in told[1::2]] == [10] * N
+    assert not any("file.size" in event for event in told)
 
 
 def test_the_sum_comes_with_the_last_descriptor_however_that_is_closed(tmp_path: Path) -> None:

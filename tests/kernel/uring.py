@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from exporter.probes.words import SYSCALLS
+from exporter.probes.words import IO_URING_OPCODE, SYSCALLS
 from tests.kernel.changes import syscall
 
 GETEVENTS = 1
@@ -16,6 +16,8 @@ SQ_RING, SQES = 0, 0x10000000
 OPENAT, WRITE = 18, 23
 UNLINKAT, RENAMEAT, SYMLINKAT, LINKAT, FSETXATTR, SETXATTR, FTRUNCATE = 36, 35, 38, 39, 41, 42, 55
 """enum io_uring_op."""
+OPERATIONS = {name: number for number, name in IO_URING_OPCODE.items()}
+REGISTER_BUFFERS = 0
 
 
 class Uring:
@@ -52,9 +54,11 @@ class Uring:
         length: int = 0,
         flags: int = 0,
         third: int = 0,
+        *,
+        source: int = 0,
     ) -> int:
         """What became of it: as the system call of that name returns it, errno as a negative number."""
-        entry = struct.pack("<BBHiQQIIQQQ", operation, 0, 0, fd, offset, address, length, flags, 0, 0, third)
+        entry = struct.pack("<BBHiQQIIQQQ", operation, 0, 0, fd, offset, address, length, flags, 0, source << 32, third)
         self._entries[:64] = entry.ljust(64, b"\0")
         tail = self._word(self._sq[1])
         struct.pack_into("<I", self._ring, self._sq[6] + 4 * (tail & self._word(self._sq[2])), 0)
@@ -65,6 +69,10 @@ class Uring:
         result = int(struct.unpack_from("<i", self._ring, at + 8)[0])
         struct.pack_into("<I", self._ring, self._cq[0], head + 1)
         return result
+
+    def register(self, vector: bytes) -> int:
+        """Make the buffer of a struct iovec the ring's own first one."""
+        return syscall(SYSCALLS["io_uring_register"], self._fd, REGISTER_BUFFERS, vector, 1)
 
     def write(self, fd: int, data: bytes) -> int:
         """Bytes at the position that the file is at, like the system call of that name."""
