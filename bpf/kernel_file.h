@@ -12,7 +12,7 @@ struct file_system_type {
 struct super_block {
 	__u32 s_dev;
 	struct file_system_type *s_type;
-	unsigned long s_magic;
+	unsigned long s_flags, s_magic;
 };
 struct inode {
 	void *i_private;
@@ -55,6 +55,10 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	unsigned int f_flags, f_mode;
+};
+/* 6.5 (def3ae83da02) */
+struct backing_file {
+	struct path user_path;
 };
 /* 6.13 (08ef26ea9ab3): references are counted from 0, in a word with another name. */
 typedef struct {

@@ -1,10 +1,11 @@
-"""What is in files: written, mapped to be executed, or in a file that only memory has.
+"""What is in files: written, mapped to be executed or written to, or in a file that only memory has.
 
 `file.write` is told twice for each opening of a regular file or a block device that is written to: `first` when it
 begins, `total` when the opening is closed for good, by whoever does that, with what was written meanwhile. A range that
 fallocate() wipes or moves is a write of no bytes. Files of /proc and /sys are no regular files here. `file.mmap` is
-memory that becomes executable: each mmap() and mprotect() with PROT_EXEC, of a file, libraries too, or of none. Names
-as in `file.py`; bytes and nanoseconds are plain numbers.
+memory that becomes executable (each mmap() and mprotect() with PROT_EXEC, of a file, libraries too, or of none), and a
+file that can be written to through memory (with PROT_WRITE, shared). Names as in `file.py`; bytes and nanoseconds are
+plain numbers.
 """
 
 from exporter.model import Field, Hook, Kind
@@ -82,9 +83,10 @@ FILE_MMAP = Kind(
         Hook(
             handler="on_map_call",
             calls=("mmap", "mprotect", "pkey_mprotect"),
-            cost="one record for each library that a program loads",
-            caveats="needs Linux 5.17; not seen: what execve() itself maps, mmap2() of 32-bit programs; of several "
-            "mappings that one mprotect() changes the first is told",
+            cost="one record for each library that a program loads; a look-up in its memory, for each mprotect() too",
+            caveats="needs Linux 5.17; not seen: what execve() itself maps; of several mappings that one mprotect() "
+            "changes the first is told; where another thread changes the process's memory just when mmap() has ended, "
+            "the file is the one under the descriptor by then",
         ),
     ),
     fields=(

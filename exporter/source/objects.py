@@ -236,8 +236,8 @@ def _call_table(plan: Plan) -> bytes:
 
 
 def _narrow_names(call: str) -> list[str]:
-    """What the 32-bit table calls it: some have a second number with wider arguments; mmap takes its own in memory."""
-    names = ("mmap2",) if call == "mmap" else (call, f"{call}32", f"{call}64")
+    """What the 32-bit table calls it: some have a second number with wider arguments, umount2 one without flags."""
+    names = (call, f"{call}32", f"{call}64", {"mmap": "mmap2", "umount2": "umount"}.get(call, ""))
     return [name for name in names if name in SYSCALLS_I386]
 
 

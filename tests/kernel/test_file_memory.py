@@ -4,6 +4,7 @@ import ctypes
 import errno
 import mmap
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.mmap.restype = ctypes.c_void_p
 LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
 LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+LIBC.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 PAGE = mmap.PAGESIZE
 READ, WRITE, EXEC = mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC
-MAP_FAILED = 2**64 - 1
+MAP_FAILED, MAP_SHARED_VALIDATE = 2**64 - 1, 3
 MEMFD_SECRET = 447
 
 
@@ -118,6 +120,103 @@ def test_a_mapping_that_is_refused_says_why(tmp_path: Path) -> None:
         "error.type": "EACCES",
     }
     assert told == [said] * N
+
+
+def shared(path: Path | int, call: str) -> Attributes:
+    """What is told of a page of a file that is mapped to be written to."""
+    return {
+        **of_file(path),
+        "podwitness.memory.length": PAGE,
+        "podwitness.memory.prot": "PROT_READ|PROT_WRITE",
+        "podwitness.memory.flags": "MAP_SHARED",
+        "podwitness.syscall.name": call,
+        **({"file.path": str(path)} if isinstance(path, Path) else {}),
+    }
+
+
+def test_23_files_that_are_mapped_to_be_written_to_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(PAGE))
+    memory = os.memfd_create("data")
+    os.ftruncate(memory, PAGE)
+    mappings: list[tuple[int, int]] = []
+    with path.open("r+b") as file, recording(tmp_path, MAPPED) as finish:
+        for flags, one in ((mmap.MAP_SHARED, file.fileno()), (MAP_SHARED_VALIDATE, file.fileno())):
+            mappings += ((LIBC.mmap(None, PAGE, READ | WRITE, flags, one, 0), flags) for _ in range(N))
+        in_memory = LIBC.mmap(None, PAGE, READ | WRITE, mmap.MAP_SHARED, memory, 0)
+        later = LIBC.mmap(None, PAGE, READ, mmap.MAP_SHARED, file.fileno(), 0)
+        assert LIBC.mprotect(later, PAGE, READ | WRITE) == 0
+        LIBC.mmap(None, PAGE, READ | WRITE, mmap.MAP_PRIVATE, file.fileno(), 0)  # nobody sees what is written here
+        told = mapped(finish())
+    names = {mmap.MAP_SHARED: "MAP_SHARED", MAP_SHARED_VALIDATE: "MAP_SHARED_VALIDATE"}
+    assert told == [
+        *(
+            shared(path, "mmap") | {"podwitness.memory.address": f"{at:#x}", "podwitness.memory.flags": names[flags]}
+            for at, flags in mappings
+        ),
+        shared(memory, "mmap") | {"podwitness.memory.address": f"{in_memory:#x}", "file.path": "/memfd:data"},
+        shared(path, "mprotect") | {"podwitness.memory.address": f"{later:#x}"},
+    ]
+    os.close(memory)
+
+
+def test_23_files_that_may_not_be_mapped_to_be_written_to_are_told_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(PAGE))
+    with path.open("rb") as file, recording(tmp_path, MAPPED) as finish:
+        for _ in range(N):
+            assert LIBC.mmap(None, PAGE, READ | WRITE, mmap.MAP_SHARED, file.fileno(), 0) == MAP_FAILED
+        at = LIBC.mmap(None, PAGE, READ, mmap.MAP_SHARED, file.fileno(), 0)
+        assert LIBC.mprotect(at, PAGE, READ | WRITE) == -1
+        told = mapped(finish())
+    refused: Attributes = {"error.type": "EACCES"}
+    assert told == [
+        *([shared(path, "mmap") | refused] * N),
+        shared(path, "mprotect") | refused | {"podwitness.memory.address": f"{at:#x}"},
+    ]
+
+
+def test_shared_memory_of_no_file_is_told_only_where_it_is_executable_and_then_without_one(tmp_path: Path) -> None:
+    zero = os.open("/dev/zero", os.O_RDWR)
+    with recording(tmp_path, MAPPED) as finish:
+        for flags, file in ((mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1), (mmap.MAP_SHARED, zero)):
+            at = LIBC.mmap(None, PAGE, READ | WRITE, flags, file, 0)
+            assert LIBC.mprotect(at, PAGE, READ) == LIBC.mprotect(at, PAGE, READ | WRITE) == 0
+            assert LIBC.mprotect(at, PAGE, READ | EXEC) == 0
+        told = mapped(finish())
+    os.close(zero)
+    assert [event["podwitness.memory.prot"] for event in told] == ["PROT_READ|PROT_EXEC"] * 2
+    assert [event["podwitness.memory.flags"] for event in told] == ["MAP_SHARED|MAP_ANONYMOUS"] * 2
+    assert not any("file.path" in event for event in told)
+
+
+def test_a_descriptor_that_is_exchanged_while_it_is_mapped_blames_nobody_else(tmp_path: Path) -> None:
+    code, decoy = tmp_path / "code", tmp_path / "decoy"
+    size = 128 << 20
+    for path in (code, decoy):
+        path.touch()
+        os.truncate(path, size)
+    over, exchanged = threading.Event(), list[bool]()
+
+    def exchange(file: int, other: int) -> None:
+        while str(code) not in Path("/proc/self/maps").read_text():
+            pass
+        os.dup2(other, file)
+        exchanged.append(not over.is_set())
+
+    with recording(tmp_path, MAPPED) as finish:
+        file, other = os.open(code, os.O_RDONLY), os.open(decoy, os.O_RDONLY)
+        exchanger = threading.Thread(target=exchange, args=(file, other))
+        exchanger.start()
+        at = LIBC.mmap(None, size, READ | EXEC, mmap.MAP_PRIVATE | mmap.MAP_POPULATE, file, 0)
+        over.set()
+        exchanger.join()
+        told = mapped(finish())
+    LIBC.munmap(at, size)
+    os.close(file)
+    os.close(other)
+    assert exchanged == [True]
+    assert [event["file.path"] for event in told] == [str(code)]
 
 
 def test_23_files_in_memory_are_23_events_with_their_names(tmp_path: Path) -> None:

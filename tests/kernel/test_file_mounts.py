@@ -4,6 +4,7 @@
 # ruff: noqa: PTH101, PTH108
 
 import ctypes
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ def mount(source: str, target: Path, kind: str, flags: int = 0, options: str = "
 
 def told_of_child(folder: Path, prepare: Callable[[], None], does: Callable[[], None]) -> tuple[Told, int]:
     """What is told of a child with mounts of its own, which are gone with it."""
-    with recording(folder, settings("file.delete", "file.chmod", "file.xattr")) as finish:
+    with recording(folder, settings("file.delete", "file.chmod", "file.xattr", "file.mmap")) as finish:
         child = os.fork()
         if not child:
             assert LIBC.unshare(CLONE_NEWNS) == 0
@@ -62,6 +63,9 @@ def test_overlay_shows_the_merged_path_once(tmp_path: Path) -> None:
             os.chmod(path, 0o600)  # copies it up
             os.setxattr(path, "trusted.told", b"1")
             os.removexattr(path, "trusted.told")
+            with path.open("r+b") as file:
+                os.truncate(file.fileno(), 1)
+                mmap.mmap(file.fileno(), 1).close()  # of the layer below, to the kernel
             os.unlink(path)
 
     told, child = told_of_child(tmp_path, prepare, change)
@@ -69,6 +73,7 @@ def test_overlay_shows_the_merged_path_once(tmp_path: Path) -> None:
     assert [event["file.path"] for event in ours(told, "file.chmod", child)] == paths
     assert [event["file.path"] for event in ours(told, "file.delete", child)] == paths
     assert [event["file.path"] for event in ours(told, "file.xattr", child)] == [p for p in paths for _ in range(2)]
+    assert [event["file.path"] for event in ours(told, "file.mmap", child)] == paths
     for kind in ("file.chmod", "file.delete", "file.xattr"):
         marks = {event.get("podwitness.file.path_unresolved", False) for event in ours(told, kind, child)}
         assert marks == {not is_noted(kind)}
