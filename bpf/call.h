@@ -16,8 +16,9 @@
 
 #define CALLS 512
 #define NO_CALL 0xffff
-#define TS_COMPAT 2    /* arch/x86/include/asm/thread_info.h: this call came by the 32-bit table */
-#define SOCKETCALL 102 /* of the 32-bit table: many calls in one, its arguments in memory */
+#define TS_COMPAT 2	   /* arch/x86/include/asm/thread_info.h: this call came by the 32-bit table */
+#define X32_BIT 0x40000000 /* of the number: the x32 table, which has the same calls below 512 */
+#define SOCKETCALL 102	   /* of the 32-bit table: many calls in one, its arguments in memory */
 #define SOCKETCALLS 21
 #define RESTART_FIRST -516 /* include/linux/errno.h: the kernel does the call again, or says EINTR */
 #define RESTART_LAST -512
@@ -51,6 +52,8 @@ static __always_inline __u32 wanted_call(__u64 number, __u64 first, bool compat)
 		number = first < SOCKETCALLS ? socket_calls[first] : NO_CALL;
 		compat = false;
 	}
+	if (!compat)
+		number &= ~(__u64)X32_BIT;
 	return number < CALLS ? call_of[compat][number] : NO_CALL;
 }
 
@@ -70,6 +73,31 @@ static __always_inline void read_args(struct call *call, struct pt_regs *regs, b
 	call->args[5] = compat ? (__u32)regs->bp : regs->r9;
 }
 
+static __always_inline __u32 wide_id(__u16 id)
+{
+	return id == 0xffff ? -1U : id;
+}
+
+/* Calls of the 32-bit table that are another call to us, and have arguments of their own. */
+static __always_inline void fit_args(struct call *call, __u64 number)
+{
+	switch (number) {
+	case 16:  /* lchown */
+	case 95:  /* fchown */
+	case 182: /* chown */
+		call->args[1] = wide_id(call->args[1]);
+		call->args[2] = wide_id(call->args[2]);
+		break;
+	case 22: /* umount, without flags */
+		call->args[1] = 0;
+		break;
+	case 193: /* truncate64 */
+	case 194: /* ftruncate64 */
+		call->args[1] |= call->args[2] << 32;
+		break;
+	}
+}
+
 /* For programs in `calls`: the call that has just ended; false where it is going to be done again. */
 static __always_inline bool read_call(struct call *call, struct pt_regs *regs, long result)
 {
@@ -81,6 +109,8 @@ static __always_inline bool read_call(struct call *call, struct pt_regs *regs, l
 	call->result = compat ? (__s32)result : result;
 	call->pad = 0;
 	read_args(call, regs, compat);
+	if (compat)
+		fit_args(call, regs->orig_ax);
 	return true;
 }
 

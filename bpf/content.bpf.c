@@ -164,7 +164,7 @@ __attribute__((noinline)) int close_descriptor(__u32 fd, tgid_t closer)
 static __always_inline long closing_call(long number)
 {
 	if (!is_compat())
-		return number;
+		return number & ~X32_BIT;
 	return number == 6     ? __NR_close
 	       : number == 63  ? __NR_dup2
 	       : number == 330 ? __NR_dup3

@@ -162,6 +162,8 @@ int BPF_PROG(on_map_call, struct pt_regs *regs, long result)
 		return 0;
 	if (!is_considered(&call))
 		return 0;
+	if (is_compat() && !error_of(call.result))
+		call.result = (__u32)call.result; /* an address has no sign */
 	find_mapping(&mapping, &call, task);
 	if (!(call.args[2] & PROT_EXEC) && !is_writable_file(&mapping, call.args[2]))
 		return 0;
