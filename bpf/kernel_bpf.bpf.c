@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Programs in the kernel, and what they look at: kernel.bpf_load, kernel.bpf_attach, kernel.perf_event_open.
+ * Programs in the kernel: kernel.bpf_load, kernel.bpf_attach.
  *
  * What was made is read from the kernel's own objects behind the descriptors. Of a call that was refused there is only
  * what it asked for.
@@ -10,8 +10,11 @@
 
 #define BPF_PROG_LOAD 5
 #define BPF_PROG_ATTACH 8
+#define BPF_PROG_DETACH 9
 #define BPF_RAW_TRACEPOINT_OPEN 17
 #define BPF_LINK_CREATE 28
+#define BPF_LINK_UPDATE 29
+#define BPF_LINK_DETACH 34
 #define PERF_EVENT_IOC_SET_BPF 0x40042408
 #define TRACEPOINT_BYTES 128
 #define NONE (-1)
@@ -44,20 +47,7 @@ SAMPLE(kernel_bpf_attach)
 	str_len_t function;
 };
 
-SAMPLE(kernel_perf_event_open)
-{
-	struct header header;
-	__u64 config;
-	perf_type_t type;
-	__s32 target; /* as the caller counts; 0: itself, -1: all */
-	__s32 cpu;    /* -1: any */
-	errno_t error;
-	call_t call;
-	str_len_t pmu;
-};
-
 SCRATCH(bpf_text);
-SCRATCH(perf_text);
 
 /* The beginning of union bpf_attr; what a caller gives less of is 0, as the kernel has it. */
 struct asked {
@@ -83,6 +73,10 @@ struct asked {
 			__u64 name;
 			__u32 program;
 		} tracepoint;
+		struct {
+			__u32 link;
+			__u32 program;
+		} update;
 	};
 };
 
@@ -163,6 +157,7 @@ static __always_inline __s32 fill_asked(struct text *text, struct kernel_bpf_att
 	event->command = call->number == __NR_ioctl ? NONE : call->args[0];
 	switch (event->command) {
 	case BPF_PROG_ATTACH:
+	case BPF_PROG_DETACH:
 		event->attach_type = asked->attach.type;
 		return asked->attach.program;
 	case BPF_LINK_CREATE:
@@ -171,6 +166,10 @@ static __always_inline __s32 fill_asked(struct text *text, struct kernel_bpf_att
 	case BPF_RAW_TRACEPOINT_OPEN:
 		event->tracepoint = write_asked_name(text, (void *)asked->tracepoint.name, TRACEPOINT_BYTES);
 		return asked->tracepoint.program;
+	case BPF_LINK_UPDATE:
+		return asked->update.program;
+	case BPF_LINK_DETACH:
+		return NONE;
 	default:
 		return call->args[2];
 	}
@@ -188,11 +187,24 @@ static __always_inline void fill_program(struct text *text, struct kernel_bpf_at
 		event->attach_type = attach_type_of(event->type, BPF_CORE_READ(program, expected_attach_type));
 }
 
-static __always_inline __u32 link_of(struct file *file)
+/* The link that was made, or was to be changed. */
+static __always_inline struct bpf_link *link_of(struct kernel_bpf_attach *event, struct call *call, struct asked *asked)
 {
-	struct bpf_link *link = IS_ANONYMOUS(file, "bpf_link") ? BPF_CORE_READ(file, private_data) : NULL;
+	__s32 descriptor = NONE;
 
-	return BPF_CORE_READ(link, id);
+	if (event->command == BPF_LINK_CREATE || event->command == BPF_RAW_TRACEPOINT_OPEN)
+		descriptor = call->result;
+	else if (event->command == BPF_LINK_UPDATE || event->command == BPF_LINK_DETACH)
+		descriptor = asked->update.link;
+	struct file *file = file_of(bpf_get_current_task_btf(), descriptor);
+
+	return IS_ANONYMOUS(file, "bpf_link") ? BPF_CORE_READ(file, private_data) : NULL;
+}
+
+/* Of a link that was changed the link itself has it, whatever the descriptors are by now. */
+static __always_inline bool is_changed(struct kernel_bpf_attach *event)
+{
+	return event->command == BPF_LINK_DETACH || (event->command == BPF_LINK_UPDATE && !event->error);
 }
 
 static __noinline int tell_attach(struct text *text, struct call *call, struct asked *asked)
@@ -205,16 +217,34 @@ static __noinline int tell_attach(struct text *text, struct call *call, struct a
 	text->used = 0;
 	event->error = error_of(call->result);
 	event->call = call->number;
-	__s32 program = fill_asked(text, event, call, asked);
-	bool is_link = event->command == BPF_LINK_CREATE || event->command == BPF_RAW_TRACEPOINT_OPEN;
+	__s32 descriptor = fill_asked(text, event, call, asked);
+	struct bpf_link *link = link_of(event, call, asked);
+	struct bpf_prog *program =
+		is_changed(event) ? BPF_CORE_READ(link, prog) : program_of(file_of(task, descriptor));
 
-	event->link = is_link ? link_of(file_of(task, call->result)) : 0;
-	fill_program(text, event, program_of(file_of(task, program)));
+	event->link = BPF_CORE_READ(link, id);
+	fill_program(text, event, program);
 	__u32 used = text->used;
 
 	if (used <= TEXT_BYTES)
 		submit(ring_of(error_of(call->result)), &event->header, sizeof(*event) + used);
 	return 0;
+}
+
+/* Whether it is told what bpf() was asked to do. */
+static __always_inline bool is_told(__u32 command)
+{
+	switch (command) {
+	case BPF_PROG_LOAD:
+	case BPF_PROG_ATTACH:
+	case BPF_PROG_DETACH:
+	case BPF_RAW_TRACEPOINT_OPEN:
+	case BPF_LINK_CREATE:
+	case BPF_LINK_UPDATE:
+	case BPF_LINK_DETACH:
+		return true;
+	}
+	return false;
 }
 
 /* bpf(), and the ioctl() by which a program is put on a perf event. */
@@ -230,9 +260,7 @@ int BPF_PROG(on_bpf_call, struct pt_regs *regs, long result)
 	__u32 command = call.args[0];
 	bool is_ioctl = call.number == __NR_ioctl;
 
-	if (is_ioctl ? call.args[1] != PERF_EVENT_IOC_SET_BPF
-		     : command != BPF_PROG_LOAD && command != BPF_PROG_ATTACH && command != BPF_LINK_CREATE &&
-			       command != BPF_RAW_TRACEPOINT_OPEN)
+	if (is_ioctl ? call.args[1] != PERF_EVENT_IOC_SET_BPF : !is_told(command))
 		return 0;
 	struct text *text = bpf_map_lookup_elem(&bpf_text, &key);
 
@@ -241,47 +269,6 @@ int BPF_PROG(on_bpf_call, struct pt_regs *regs, long result)
 	read_asked(&asked, &call, is_ioctl);
 	return command == BPF_PROG_LOAD && !is_ioctl ? tell_load(text, &call, &asked)
 						     : tell_attach(text, &call, &asked);
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_perf_event_open_call, struct pt_regs *regs, long result)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u32 key = 0;
-	struct text *text = bpf_map_lookup_elem(&perf_text, &key);
-	struct perf_event *opened = NULL;
-	struct call call;
-
-	if (!text || !read_call(&call, regs, result))
-		return 0;
-	struct kernel_perf_event_open *event = STRUCT_OF(text, kernel_perf_event_open);
-
-	if (!begin_event(&event->header, kernel_perf_event_open_kind, activity_ring, task))
-		return 0;
-	struct file *file = file_of(task, call.result);
-
-	text->used = 0;
-	event->type = 0;
-	event->config = 0;
-	event->target = call.args[1];
-	event->cpu = call.args[2];
-	event->error = error_of(call.result);
-	event->call = call.number;
-	event->pmu = 0;
-	if (IS_ANONYMOUS(file, "[perf_event]")) {
-		opened = BPF_CORE_READ(file, private_data);
-		event->type = BPF_CORE_READ(opened, attr.type);
-		event->config = BPF_CORE_READ(opened, attr.config);
-		event->pmu = write_name(text, BPF_CORE_READ(opened, pmu, name));
-	} else { /* struct perf_event_attr: type, size, config */
-		bpf_probe_read_user(&event->type, sizeof(event->type), (void *)call.args[0]);
-		bpf_probe_read_user(&event->config, sizeof(event->config), (void *)call.args[0] + sizeof(__u64));
-	}
-	__u32 used = text->used;
-
-	if (used <= TEXT_BYTES)
-		submit(activity_ring, &event->header, sizeof(*event) + used);
-	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -80,7 +80,7 @@ TABLES = (
     Table("BPF_PROGRAM_TYPE", "Types of BPF programs.", "BPF_.*", enum="bpf_prog_type"),
     Table("BPF_ATTACH_TYPE", "What BPF programs attach to.", "BPF_.*", enum="bpf_attach_type"),
     Table("PERF_TYPE", "Types of events of perf_event_open(); those of devices have numbers of this machine.",
-          "PERF_TYPE_[A-Z_]+", enum="perf_type_id"),
+          "PERF_TYPE_[A-Z_]+", "PERF_TYPE_MAX", enum="perf_type_id"),
     Table("KEXEC", "Flags of kexec_load().", "KEXEC_[A-Z0-9_]+",
           "KEXEC_ARCH_MASK|KEXEC_SEGMENT_MAX|KEXEC_FILE_.*", "x"),
     Table("KEXEC_FILE", "Flags of kexec_file_load().", "KEXEC_FILE_[A-Z_]+", base="x"),

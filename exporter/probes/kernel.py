@@ -95,7 +95,8 @@ BPF_ATTACH = Kind(
             handler="on_bpf_call",
             calls=("bpf", "ioctl"),
             cost="24 ns an ioctl of anybody, beside the 28 ns that each system call costs",
-            caveats="programs attached by netlink (tc, XDP) or a socket option are not seen here",
+            caveats="programs attached by netlink (tc, XDP) or a socket option are not seen here, nor that a link ends "
+            "because nobody holds it any more",
         ),
     ),
     fields=(
@@ -113,11 +114,14 @@ BPF_ATTACH = Kind(
         ("error", "error.type"),
     ),
 )
-"""A BPF program was put where it runs: by bpf(), or by an ioctl() on a perf event (kprobes, tracepoints)."""
+"""A BPF program was put where it runs, exchanged there or taken away: by bpf(), or by an ioctl() on a perf event.
+
+Of a link that is changed or detached the program is the one that it has then.
+"""
 
 PERF_EVENT_OPEN = Kind(
     name="kernel.perf_event_open",
-    program="kernel_bpf",
+    program="kernel_perf",
     ring="activity",
     importance=6,
     hooks=(Hook(handler="on_perf_event_open_call", calls=("perf_event_open",), caveats=_DESCRIPTOR),),

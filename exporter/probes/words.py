@@ -294,7 +294,7 @@ BPF_ATTACH_TYPE: Mapping[int, str] = {
 
 PERF_TYPE: Mapping[int, str] = {
     0: "PERF_TYPE_HARDWARE", 1: "PERF_TYPE_SOFTWARE", 2: "PERF_TYPE_TRACEPOINT", 3: "PERF_TYPE_HW_CACHE",
-    4: "PERF_TYPE_RAW", 5: "PERF_TYPE_BREAKPOINT", 6: "PERF_TYPE_MAX",
+    4: "PERF_TYPE_RAW", 5: "PERF_TYPE_BREAKPOINT",
 }  # fmt: skip
 """Types of events of perf_event_open(); those of devices have numbers of this machine."""
 

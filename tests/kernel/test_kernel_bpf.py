@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exporter.probes.words import BPF_COMMAND
 from tests.kernel.children import N, as_nobody, call, done, in_child
 from tests.kernel.recorded import recording
 from tests.kernel.surface import KERNEL, told_of, word
@@ -25,7 +26,10 @@ def descriptor(fd: int, name: str) -> int:
 
 
 RETURN_0 = bytes.fromhex("b700000000000000 9500000000000000")
-LOAD, ATTACH, DETACH, RAW_TRACEPOINT_OPEN, LINK_CREATE = 5, 8, 9, 17, 28
+COMMANDS = {name.removeprefix("BPF_"): number for number, name in BPF_COMMAND.items()}
+LOAD, ATTACH, DETACH = COMMANDS["PROG_LOAD"], COMMANDS["PROG_ATTACH"], COMMANDS["PROG_DETACH"]
+RAW_TRACEPOINT_OPEN = COMMANDS["RAW_TRACEPOINT_OPEN"]
+LINK_CREATE, LINK_UPDATE, LINK_DETACH = COMMANDS["LINK_CREATE"], COMMANDS["LINK_UPDATE"], COMMANDS["LINK_DETACH"]
 SOCKET_FILTER, PERF_EVENT, CGROUP_SKB, RAW_TRACEPOINT = 1, 7, 8, 17
 EGRESS, SET_BPF = 1, 0x40042408
 _kept: list[object] = []
@@ -158,10 +162,40 @@ def test_23_programs_on_a_cgroup_by_each_of_two_ways(tmp_path: Path, cgroup: int
         "podwitness.bpf.program.name": "on_cgroup",
         "podwitness.syscall.name": "bpf",
     }
-    assert told[0::2] == [{"podwitness.bpf.command": "BPF_PROG_ATTACH", **common}] * N
-    assert told[1::2] == [
+    assert told[0::3] == [{"podwitness.bpf.command": "BPF_PROG_ATTACH", **common}] * N
+    assert told[1::3] == [{"podwitness.bpf.command": "BPF_PROG_DETACH", **common}] * N
+    assert told[2::3] == [
         {"podwitness.bpf.command": "BPF_LINK_CREATE", "podwitness.bpf.link.id": link, **common} for link in links
     ]
+
+
+def test_23_links_whose_program_is_exchanged_and_taken_away(tmp_path: Path, cgroup: int) -> None:
+    def run() -> list[Any]:
+        programs = [load(CGROUP_SKB, name, EGRESS) for name in (b"benign", b"malicious")]
+        other = load(SOCKET_FILTER, b"other")
+        links = []
+        for _ in range(N):
+            link = done(BPF, LINK_CREATE, attr("<III", programs[0], cgroup, EGRESS), 128)
+            links.append(descriptor(link, "link_id"))
+            refused = call(BPF, LINK_UPDATE, attr("<II", link, other), 128)
+            done(BPF, LINK_UPDATE, attr("<II", link, programs[1]), 128)
+            done(BPF, LINK_DETACH, attr("<I", link), 128)
+            os.close(link)
+        return [*[descriptor(program, "prog_id") for program in programs], links, refused]
+
+    with recording(tmp_path, KERNEL) as finish:
+        child = in_child(run)
+        told = told_of(finish(), "kernel.bpf_attach", child.pid)
+    benign, malicious, links, refused = child.said
+    names = ("podwitness.bpf.command", "podwitness.bpf.program.name", "podwitness.bpf.program.id", "error.type")
+    said = {"benign": benign, "malicious": malicious}
+    assert [[event.get(name) for name in names] for event in told if event[names[1]] != "other"] == [
+        ["BPF_LINK_CREATE", "benign", said["benign"], None],
+        ["BPF_LINK_UPDATE", "malicious", said["malicious"], None],
+        ["BPF_LINK_DETACH", "malicious", said["malicious"], None],
+    ] * N
+    assert [event["error.type"] for event in told if event[names[1]] == "other"] == [word(refused)] * N
+    assert [event["podwitness.bpf.link.id"] for event in told] == [link for link in links for _ in range(4)]
 
 
 def test_a_descriptor_that_is_no_program_is_not_read_as_one(tmp_path: Path) -> None:
@@ -183,7 +217,7 @@ def test_a_descriptor_that_is_no_program_is_not_read_as_one(tmp_path: Path) -> N
     ]
 
 
-SOFTWARE, CONTEXT_SWITCHES = 1, 3
+SOFTWARE, CPU_CLOCK, TASK_CLOCK, CONTEXT_SWITCHES = 1, 0, 1, 3
 
 
 def perf_attr(kind: int, config: int) -> ctypes.Array[ctypes.c_char]:
@@ -229,6 +263,24 @@ def test_23_perf_events_and_a_program_on_each(tmp_path: Path) -> None:
         ]
         * N
     )
+
+
+def test_clocks_are_software_although_the_kernel_has_devices_for_them(tmp_path: Path) -> None:
+    def run() -> list[int]:
+        return [
+            done(PERF_EVENT_OPEN, perf_attr(SOFTWARE, clock), 0, -1, -1, 8)
+            for _ in range(N)
+            for clock in (CPU_CLOCK, TASK_CLOCK)
+        ]
+
+    with recording(tmp_path, KERNEL) as finish:
+        child = in_child(run)
+        told = told_of(finish(), "kernel.perf_event_open", child.pid)
+    names = ("podwitness.perf.type", "podwitness.perf.config", "podwitness.perf.pmu")
+    assert [[event[name] for name in names] for event in told] == [
+        ["PERF_TYPE_SOFTWARE", CPU_CLOCK, "cpu_clock"],
+        ["PERF_TYPE_SOFTWARE", TASK_CLOCK, "task_clock"],
+    ] * N
 
 
 def test_23_refused_perf_events(tmp_path: Path) -> None:

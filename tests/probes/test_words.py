@@ -65,6 +65,11 @@ def test_numbers_that_everybody_knows(of: Mapping[int, str], number: int, name: 
     assert of[number] == name
 
 
+def test_a_limit_is_no_word() -> None:
+    assert words.PERF_TYPE[5] == "PERF_TYPE_BREAKPOINT"
+    assert 6 not in words.PERF_TYPE  # PERF_TYPE_MAX: on each machine that of some device
+
+
 def test_calls_have_other_numbers_in_32_bit_programs() -> None:
     assert (words.SYSCALLS["openat"], words.SYSCALLS_I386["openat"]) == (257, 295)
     assert (words.SYSCALLS["execve"], words.SYSCALLS_I386["execve"]) == (59, 11)
