@@ -82,6 +82,18 @@ static __always_inline __u32 wide_id(__u16 id)
 static __always_inline void fit_args(struct call *call, __u64 number)
 {
 	switch (number) {
+	case 23:  /* setuid */
+	case 46:  /* setgid */
+	case 70:  /* setreuid */
+	case 71:  /* setregid */
+	case 138: /* setfsuid */
+	case 139: /* setfsgid */
+	case 164: /* setresuid */
+	case 170: /* setresgid */
+		call->args[0] = wide_id(call->args[0]);
+		call->args[1] = wide_id(call->args[1]);
+		call->args[2] = wide_id(call->args[2]);
+		break;
 	case 16:  /* lchown */
 	case 95:  /* fchown */
 	case 182: /* chown */

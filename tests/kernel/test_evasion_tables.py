@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.probes.words import SYSCALLS, SYSCALLS_I386
-from tests.kernel.calls import in_child
+from tests.kernel.calls import call, in_child
 from tests.kernel.changes import LIBC, Facts, N, ours, syscall, told_of
 from tests.kernel.recorded import recording, settings
 from tests.kernel.stated import of_file
@@ -74,9 +74,9 @@ def test_ids_of_16_bits_have_one_too_that_changes_nothing(tmp_path: Path, low: L
 
     def chown() -> None:
         path = low.put(b"file")
-        for call, what in (("chown", path), ("lchown", path), ("fchown", file)):
-            assert low.call(call, what, NOBODY_16, NOBODY_16) == 0
-            assert low.call(call, what, 0, NOBODY_16) == 0
+        for name, what in (("chown", path), ("lchown", path), ("fchown", file)):
+            assert low.call(name, what, NOBODY_16, NOBODY_16) == 0
+            assert low.call(name, what, 0, NOBODY_16) == 0
         assert low.call("chown32", path, NOBODY_16, 0) == 0
 
     told = told_of("file.chown", tmp_path, chown)
@@ -84,6 +84,21 @@ def test_ids_of_16_bits_have_one_too_that_changes_nothing(tmp_path: Path, low: L
     owners = [event.get("file.owner.id", "0") for event in told]
     assert owners == ["0", "0"] * 3 + [str(NOBODY_16)]
     assert {event.get("file.group.id", "0") for event in told} == {"0"}
+
+
+def test_ids_of_16_bits_that_a_process_asks_for_are_told_as_wide_ones(tmp_path: Path, low: Low) -> None:
+    def ask() -> None:
+        call("setresuid", 1, 1, 1)
+        for _ in range(N):
+            assert low.call("setreuid", NOBODY_16, 0) == -errno.EPERM
+
+    with recording(tmp_path, settings("privilege.setuid")) as finish:
+        child = in_child(ask)
+        told = ours(finish(), "privilege.setuid", child)
+    asked = "podwitness.cred.requested."
+    assert [{name: event[name] for name in event if name.startswith(asked)} for event in told[1:]] == [
+        {f"{asked}user.id": 0}
+    ] * N
 
 
 def test_umount_without_flags_is_umount2(tmp_path: Path, low: Low) -> None:
