@@ -20,6 +20,8 @@ SAMPLE(namespace_setns)
 	struct ns_change change;
 	other_ns_t asked;    /* by the descriptor of a namespace */
 	other_tgid_t target; /* by the descriptor of a process */
+	namespace_types_t asked_types;
+	__u32 pad;
 };
 
 SAMPLE(namespace_unshare)
@@ -103,10 +105,12 @@ static __always_inline __u32 type_of(struct ns_common *ns)
 	return BPF_CORE_READ(ns, ops, type);
 }
 
-/* Where setns() goes, by its descriptor. */
+/* Where setns() goes, by its descriptor when the call is over: another thread can have put something else there. */
 struct destination {
 	other_ns_t asked;
 	other_tgid_t target;
+	namespace_types_t asked_types;
+	boot_ns_t time; /* both events of a call have the same */
 };
 
 /* Returns the types. */
@@ -129,8 +133,11 @@ static __always_inline __u32 find_destination(struct destination *found, struct 
 	return asked & ALL_TYPES;
 }
 
-/* The host's namespaces are those of its init: level 0 of every pid is the first pid namespace. */
-static __noinline int tell_escape(struct ns_change *change, struct task_struct *task)
+/*
+ * By where the thread was and is, whatever the descriptor says; where it was before nobody knows, the reader does. The
+ * host's namespaces are those of its init: level 0 of every pid is the first pid namespace.
+ */
+static __noinline int tell_escape(struct ns_change *change, boot_ns_t time, struct task_struct *task)
 {
 	struct namespace_escape event = {.change = *change};
 	struct namespaces host;
@@ -138,10 +145,11 @@ static __noinline int tell_escape(struct ns_change *change, struct task_struct *
 	if (change->error)
 		return nothing();
 	read_namespaces(&host, BPF_CORE_READ(task, thread_pid, numbers[0].ns, child_reaper));
-	__u32 types = change->types & ~differing(&change->new, &host) & differing(&change->old, &host);
+	__u32 types = differing(&change->old, &change->new) & ~differing(&change->new, &host);
 
 	if (!types || !begin_event(&event.header, namespace_escape_kind, lifecycle_ring, task))
 		return nothing();
+	event.header.time = time;
 	only_types(&event.change, types);
 	submit(lifecycle_ring, &event.header, sizeof(event));
 	return nothing();
@@ -152,8 +160,11 @@ static __noinline int tell_setns(struct ns_change *change, struct destination *t
 	struct namespace_setns event = {.change = *change, .asked = to->asked, .target = to->target};
 
 	only_types(&event.change, change->types);
-	if (begin_event(&event.header, namespace_setns_kind, ring_of(change->error), task))
-		submit(ring_of(change->error), &event.header, sizeof(event));
+	event.asked_types = to->asked_types;
+	if (!begin_event(&event.header, namespace_setns_kind, ring_of(change->error), task))
+		return nothing();
+	event.header.time = to->time;
+	submit(ring_of(change->error), &event.header, sizeof(event));
 	return nothing();
 }
 
@@ -169,18 +180,24 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_setns_call, struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct destination to = {};
+	struct destination to = {.time = bpf_ktime_get_boot_ns()};
 	struct ns_change change;
 	struct call call;
 
 	if (!read_call(&call, regs, result))
 		return 0;
 	fill_ns_change(&change, task, &call);
-	change.types = find_destination(&to, file_of(task, call.args[0]), call.args[1]);
-	int told = tell_escape(&change, task);
+	to.asked_types = call.args[1] & ALL_TYPES;
+	__u32 said = find_destination(&to, file_of(task, call.args[0]), call.args[1]);
+	__u32 moved = change.error ? 0 : differing(&change.old, &change.new);
+
+	/* Every thread is in some uts namespace: 0 is that nobody knows its old ones, which all differ then. */
+	said |= change.old.uts ? moved : 0;
+	change.types = said ?: moved;
+	int told = tell_escape(&change, to.time, task);
 
 	told |= tell_setns(&change, &to, task);
-	return told | tell_user_namespace(&change, change.types, &call, task);
+	return told | tell_user_namespace(&change, said, &call, task);
 }
 
 static __noinline int tell_unshare(struct call *call, struct task_struct *task)

@@ -57,17 +57,19 @@ static __noinline int after_user_namespace_call(struct call *call, struct task_s
 {
 	__u32 key = 0, now = task->cred->user_ns->ns.inum;
 	struct user_namespace_scratch *scratch = bpf_map_lookup_elem(&user_namespace_scratch, &key);
-	bool has_moved = old_ns && now != old_ns;
 	errno_t error = error_of(call->result);
 
-	if (!scratch || (!(flags & CLONE_NEWUSER) && !has_moved))
+	if (!scratch)
 		return nothing();
 	bool known = compare_rights(&scratch->change, task);
 
+	old_ns = old_ns ?: scratch->change.old.user_ns;
+	if (!(flags & CLONE_NEWUSER) && (!old_ns || now == old_ns))
+		return nothing();
 	if (begin_user_namespace(&scratch->event, task, error)) {
 		scratch->event.flags = flags;
 		scratch->event.error = error;
-		scratch->event.old_ns = old_ns ?: scratch->change.old.user_ns;
+		scratch->event.old_ns = old_ns;
 		scratch->event.new_ns = error ? 0 : now;
 		scratch->event.call = call->number;
 		submit(ring_of(error), &scratch->event.header, sizeof(scratch->event));

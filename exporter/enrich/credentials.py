@@ -32,10 +32,20 @@ class Credentials:
         ] = {}  # until when (boot ns) it was so; since the last `forget`
         self._older: dict[Key, list[tuple[int, Process]]] = {}  # before it
 
-    def of(self, event: Event, process: Process) -> Process:
-        """The image for this event, of which `process` is the newest; an event without its old values gets them."""
+    def before(self, event: Event, process: Process) -> Process:
+        """The image that this event came upon, of which `process` is the newest.
+
+        Two events of one call have one time: what the first of them says has changed, is news to the second too.
+        """
         if self._former or self._older:
-            process = self._before(event, process)
+            key = _key(process)
+            for until, former in self._older.get(key, []) + self._former.get(key, []):
+                if event.boot_time <= until:
+                    return former
+        return process
+
+    def of(self, event: Event, process: Process) -> Process:
+        """The image for this event, which came upon `process`; an event without its old values gets them."""
         facts = event.facts
         if not facts or "thread" not in facts:
             return process
@@ -56,13 +66,6 @@ class Credentials:
     def pending(self) -> bool:
         """Whether `forget` has something to do."""
         return bool(self._former or self._older)
-
-    def _before(self, event: Event, process: Process) -> Process:
-        key = _key(process)
-        for until, former in self._older.get(key, []) + self._former.get(key, []):
-            if event.boot_time < until:
-                return former
-        return process
 
 
 @lru_cache(maxsize=64)

@@ -132,7 +132,7 @@ class ProcessTable:
         change = self._change.get(event.kind.name)
         span = change(event) if change else None
         if not change:
-            process = self._image_of(event)
+            process = self._credentials.before(event, self._image_of(event))
             namespaces.complete(event, process, self._resources.of(event.cgroup, None))
             event.process = self._credentials.of(event, process)
             self._targets.add(event)

@@ -67,12 +67,17 @@ NAMESPACE_SETNS = Kind(
         *CHANGE,
         *_ENTERED,
         Field("asked", "podwitness.namespace.asked"),
+        Field("asked_types", "podwitness.namespace.asked_types"),
         Field("target", "podwitness.target.process.pid"),
     ),
     carries=COMMON,
     body=_BODY,
 )
-"""A thread entered namespaces, by a descriptor of one (`asked`) or of a process (`target`), or was refused."""
+"""A thread entered namespaces, by a descriptor of one (`asked`) or of a process (`target`), or was refused.
+
+The descriptor is looked at when the call is over, where another thread can have put something else there; `types` are
+also those in which the thread is somewhere else than before. `asked_types` are the call's second argument.
+"""
 
 NAMESPACE_UNSHARE = Kind(
     name="namespace.unshare",

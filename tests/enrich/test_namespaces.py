@@ -61,8 +61,10 @@ class Machine:
         old: dict[str, int] | None = None,
         thread: int = 10,
         error: str | None = None,
+        same_call: bool = False,
     ) -> Event:
-        """A thread goes into `new`; `old` is what the kernel side knows of before."""
+        """A thread goes into `new`; `old` is what the kernel side knows of before. `same_call`: as the last event."""
+        self.now -= 1000 * same_call
         said: dict[str, Value] = {"podwitness.namespace.types": tuple(new)}
         said |= {f"podwitness.namespace.old.{name}": number for name, number in (old or {}).items()}
         if error:
@@ -137,6 +139,17 @@ def test_a_containers_process_that_enters_the_hosts_namespaces_has_escaped() -> 
         "podwitness.namespace.new.mnt": HOST["mnt"],
         "podwitness.namespace.new.net": HOST["net"],
     }
+
+
+def test_an_escape_and_the_entry_that_it_was_by_say_the_same_of_before() -> None:
+    machine = Machine()
+    machine.begin(IN_CONTAINER, **APART)
+    escape = machine.change(NAMESPACE_ESCAPE, IN_CONTAINER, {"net": HOST["net"]})
+    entry = machine.change(NAMESPACE_SETNS, IN_CONTAINER, {"net": HOST["net"]}, same_call=True)
+    assert [told(event)["podwitness.namespace.old.net"] for event in (escape, entry)] == [APART["net"]] * 2
+    assert [event.process.attributes[LEFT] for event in (escape, entry)] == [(f"net:{APART['net']}",)] * 2
+    later = machine.change(NAMESPACE_SETNS, IN_CONTAINER, {"net": APART["net"]})
+    assert told(later)["podwitness.namespace.old.net"] == HOST["net"]
 
 
 def test_of_a_privileged_container_with_the_hosts_pids_the_others_are_told() -> None:
