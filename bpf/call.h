@@ -12,6 +12,7 @@
 
 #include "event.h"
 
+#include <asm/errno.h>
 #include <asm/unistd_64.h>
 
 #define CALLS 512
@@ -61,6 +62,15 @@ static __always_inline __u32 wanted_call(__u64 number, __u64 first, bool compat)
 static __always_inline __u32 call_number(struct pt_regs *regs, bool compat)
 {
 	return wanted_call(regs->orig_ax, regs->bx, compat);
+}
+
+/*
+ * Whether a thread with these registers is within its system call: until the end the kernel has -ENOSYS where the
+ * result will be. What io_uring has put off is done behind the end, by a thread that still has the call's number.
+ */
+static __always_inline bool is_before_end(struct pt_regs *regs)
+{
+	return (__s32)regs->ax == -ENOSYS;
 }
 
 static __always_inline void read_args(struct call *call, struct pt_regs *regs, bool compat)

@@ -186,7 +186,7 @@ static __always_inline struct note *note_of_call(struct task_struct *task, enum 
 	struct note *note = find_note(task);
 	__u32 key = 0;
 
-	*known = note && note->kind == kind;
+	*known = note && note->kind == kind && note->call == current_call(task);
 	if (*known)
 		return note;
 	if (note)

@@ -8,6 +8,7 @@
  * What never came so far, and other protocols, are told at the end of the call.
  */
 #include "accept.h"
+#include "told.h"
 #include "unix.h"
 
 /* When a socket's state changes the new one is not in it yet. */
@@ -41,6 +42,14 @@ static __always_inline void connection_begun(struct connection *connection, stru
 	connection->stage = connected;
 }
 
+/* Whether `task` is in a connect() of this socket. What 32-bit programs have in memory is believed. */
+static __always_inline bool is_being_connected(struct sock *sk, struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return is_in_call(task, __NR_connect) && (is_compat() || sock_of(task, regs->di) == sk);
+}
+
 /*
  * Not one that its caller has still to learn of from connect(): then the call's end tells it, with the reason, which is
  * not in the socket.
@@ -51,7 +60,7 @@ static __always_inline void connection_failed(struct connection *connection, str
 
 	if (!error && BPF_CORE_READ(sk, sk_shutdown))
 		error = ECANCELED; /* closed by its own program before there was an answer */
-	if (!error && is_in_call(bpf_get_current_task_btf(), __NR_connect))
+	if (!error && is_being_connected(sk, bpf_get_current_task_btf()))
 		return;
 	error = error ?: EADDRNOTAVAIL;
 	tell_outcome(connection, sk, error, TCP_CLOSE);
@@ -143,7 +152,7 @@ int BPF_PROG(on_connect_call, struct pt_regs *regs, long result)
 	struct call call;
 	struct sock *sk;
 
-	if (!read_socket_call(&call, regs, result))
+	if (!read_socket_call(&call, regs, result) || was_told(task, call.number))
 		return 0;
 	sk = sock_of(task, call.args[0]);
 	if (!sk)
@@ -162,7 +171,8 @@ int BPF_PROG(on_accept_call, struct pt_regs *regs, long result)
 	struct call call;
 	struct sock *sk;
 
-	if (!read_socket_call(&call, regs, result) || call.result == -EAGAIN || call.result == -EINTR)
+	if (!read_socket_call(&call, regs, result) || was_told(task, call.number) || call.result == -EAGAIN ||
+	    call.result == -EINTR)
 		return 0;
 	sk = sock_of(task, call.result >= 0 ? call.result : call.args[0]);
 	if (sk)
@@ -170,38 +180,42 @@ int BPF_PROG(on_accept_call, struct pt_regs *regs, long result)
 	return 0;
 }
 
-/* What io_uring does on behalf of a program ends no system call of its own. */
+/* With trampolines: the sockets themselves, whichever call it is, and io_uring, which ends none of its own. */
 SEC("fexit/inet_accept")
 int BPF_PROG(on_ring_accept, struct socket *listener, struct socket *socket)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (sk && !is_of_kernel(sk) && !is_in_call(task, __NR_accept) && !is_in_call(task, __NR_accept4))
-		accepted(sk, 0);
+	if (!sk || is_of_kernel(sk))
+		return 0;
+	accepted(sk, 0);
+	note_told(bpf_get_current_task_btf());
 	return 0;
 }
 
 SEC("fexit/inet_dgram_connect")
 int BPF_PROG(on_ring_connect, struct socket *socket, void *address, int length, int flags, int result)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct call call = {.args = {0, (__u64)address}, .result = result};
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (!is_of_kernel(sk) && !is_in_call(task, __NR_connect))
-		tell_connect_call((__u64)sk, &call, true);
+	if (is_of_kernel(sk))
+		return 0;
+	tell_connect_call((__u64)sk, &call, true);
+	note_told(bpf_get_current_task_btf());
 	return 0;
 }
 
 SEC("fexit/unix_stream_connect")
 int BPF_PROG(on_ring_unix_connect, struct socket *socket, void *address, int length, int flags, int result)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct call call = {.args = {0, (__u64)address, length}, .result = result};
 
-	if (result != -EAGAIN && !is_in_call(task, __NR_connect))
-		tell_unix_connect((__u64)BPF_CORE_READ(socket, sk), &call, true);
+	/* What io_uring tries again on its own; of a call its end tells. */
+	if (result == -EAGAIN || (result >= RESTART_FIRST && result <= RESTART_LAST))
+		return 0;
+	tell_unix_connect((__u64)BPF_CORE_READ(socket, sk), &call, true);
+	note_told(bpf_get_current_task_btf());
 	return 0;
 }
 

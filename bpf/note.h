@@ -19,6 +19,7 @@ struct note {
 	__u64 owner; /* 0: nobody */
 	boot_ns_t since;
 	__u32 kind;
+	call_t call;   /* in which it was noted: the end of another one has nothing to do with it */
 	bool unwanted; /* by the rules for paths */
 	struct text text;
 };
@@ -92,11 +93,13 @@ static __always_inline __u32 current_call(struct task_struct *task)
 	return call_number((struct pt_regs *)bpf_task_pt_regs(task), is_compat());
 }
 
+/* For programs in the middle of what `task` does. */
 static __always_inline bool is_io_uring(struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-	return task->flags & PF_IO_WORKER || (!is_compat() && regs->orig_ax == __NR_io_uring_enter);
+	return task->flags & PF_IO_WORKER || !is_before_end(regs) ||
+	       (!is_compat() && regs->orig_ax == __NR_io_uring_enter);
 }
 
 /* Whether what `task` does ends in one of our handlers; the registers of an io_uring worker are those of its maker. */
@@ -131,6 +134,7 @@ static __always_inline struct note *begin_note(struct task_struct *task, enum ki
 		return NULL;
 	}
 	note->kind = kind;
+	note->call = current_call(task);
 	note->unwanted = true;
 	note->text.used = 0;
 	return note;

@@ -127,14 +127,19 @@ static __always_inline bool is_udp(struct sock *sk)
 	return (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE) && is_ip(sk);
 }
 
-/* Whether `task` is in this system call, in whose handler it will be told; not where io_uring does its work. */
+/* The system call that `task` is in, and whose handler will see its end; NO_CALL where io_uring does its work. */
+static __always_inline __u32 call_under_way(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (task->flags & PF_IO_WORKER || !is_before_end(regs))
+		return NO_CALL;
+	return call_number(regs, is_compat());
+}
+
 static __always_inline bool is_in_call(struct task_struct *task, __u32 number)
 {
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-
-	if (task->flags & PF_IO_WORKER)
-		return false;
-	return wanted_call(BPF_CORE_READ(regs, orig_ax), BPF_CORE_READ(regs, bx), is_compat()) == number;
+	return call_under_way(task) == number;
 }
 
 /* One of the kernel's own, whose thread is no program's: NFS, the parts of an MPTCP connection. */

@@ -39,7 +39,13 @@ struct watched {
 
 const volatile struct watched watched[WATCHED];
 
-SCRATCH(unix_text);
+/* What is at a function can be preempted, the end of a call cannot: one each. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct text);
+} unix_text SEC(".maps");
 
 static __always_inline bool matches(const volatile struct watched *sought, const __u64 *tail, __u32 length)
 {
@@ -90,6 +96,32 @@ static __always_inline void write_bound(struct text *text, struct network_unix_c
 	event->path = text->used = length;
 }
 
+/*
+ * A path as it was asked for, out of the kernel's own copy; a relative one starts from the working directory. Not
+ * beyond its length: where it was refused nothing ends it.
+ */
+static __always_inline void write_copied_path(struct text *text, const char *name, __u32 length, char first)
+{
+	__u32 at;
+
+	if (first != '/') {
+		write_asked_path(text, NULL, AT_FDCWD);
+		at = text->used;
+		if (at > 1 && at < TEXT_BYTES) {
+			text->bytes[at] = '/';
+			text->used = at + 1;
+		}
+	}
+	at = text->used;
+	barrier_var(length);
+	if (at > TEXT_BYTES - PATH_BYTES || length > UNIX_PATH_BYTES)
+		return;
+	long written = bpf_probe_read_kernel_str(&text->bytes[at], length + 1, name);
+
+	if (written > 1 && written <= UNIX_PATH_BYTES + 1)
+		text->used = at + written - 1;
+}
+
 static __always_inline void write_asked_name(struct text *text, struct network_unix_connect *event, struct call *call,
 					     bool in_kernel)
 {
@@ -102,8 +134,12 @@ static __always_inline void write_asked_name(struct text *text, struct network_u
 		bpf_probe_read_kernel(&first, 1, name);
 	else
 		bpf_probe_read_user(&first, 1, name);
-	if (first && !in_kernel) {
-		event->path = write_asked_path(text, name, AT_FDCWD);
+	if (first) {
+		if (in_kernel)
+			write_copied_path(text, name, length, first);
+		else
+			write_asked_path(text, name, AT_FDCWD);
+		event->path = text->used;
 		return;
 	}
 	barrier_var(length);
@@ -112,8 +148,7 @@ static __always_inline void write_asked_name(struct text *text, struct network_u
 	if (in_kernel ? bpf_probe_read_kernel(text->bytes, length, name)
 		      : bpf_probe_read_user(text->bytes, length, name))
 		return;
-	if (!first)
-		text->bytes[0] = '@';
+	text->bytes[0] = '@';
 	event->path = text->used = length;
 }
 
@@ -122,7 +157,7 @@ __noinline int tell_unix_connect(__u64 socket, struct call *call, __u32 in_kerne
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sock *sk = (void *)socket;
-	__u32 key = 0;
+	__u32 key = !!in_kernel;
 	struct text *text = bpf_map_lookup_elem(&unix_text, &key);
 
 	if (!text || !call)

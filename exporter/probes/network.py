@@ -254,7 +254,8 @@ NETWORK_UNIX_CONNECT = Kind(
         Hook(
             (), "on_connect_call", _CONNECT,
             cost="a path walk for each connect to a socket of this machine",
-            caveats="datagrams without connect and io_uring are not seen",
+            caveats="datagrams without connect and io_uring are not seen, nor one whose descriptor another thread "
+            "has made another by the end of the call",
         ),
     ),
     fields=(

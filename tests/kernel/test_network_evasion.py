@@ -5,12 +5,14 @@ import mmap
 import os
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kernel import uring
+from tests.kernel.programs import compiled
 from tests.kernel.recorded import recording, settings
 from tests.kernel.test_network import N, listening, ours
 
@@ -96,6 +98,74 @@ def test_other_sockets_by_io_uring_are_told_where_the_hook_can(tmp_path: Path, r
     assert paths == ([str(path)] * N if by_middle else [])
     raws = [event["podwitness.network.socket.protocol"] for event in ours(told, "network.socket")]
     assert raws == (["IPPROTO_ICMP"] * N if by_middle else [])
+
+
+SWAPPED = r"""
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+static int fd, faults;
+static char *slow, name[4096];
+static void *swap(void *unused)
+{
+	struct uffd_msg fault;
+	struct uffdio_copy copy = {.dst = (unsigned long)slow, .src = (unsigned long)name, .len = 4096};
+	read(faults, &fault, sizeof(fault));
+	dup2(open("/dev/null", O_RDONLY), fd);
+	ioctl(faults, UFFDIO_COPY, &copy);
+	return unused;
+}
+int main(int count, char **words)
+{
+	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct sockaddr_un *peer = (void *)name;
+	pthread_t swapper;
+	peer->sun_family = AF_UNIX;
+	strcpy(peer->sun_path, words[1]);
+	for (int i = 0; i < 23; i++) {
+		struct uffdio_api api = {.api = UFFD_API};
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		int kept = dup(fd);
+		faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+		slow = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		range.range.start = (unsigned long)slow;
+		range.range.len = 4096;
+		if (ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &range))
+			return 3;
+		pthread_create(&swapper, 0, swap, 0);
+		if (connect(fd, (void *)slow, sizeof(*peer)) || send(kept, "GET", 3, 0) != 3)
+			return 1;
+		pthread_join(swapper, 0);
+		close(faults);
+		close(fd);
+		close(kept);
+	}
+	return 0;
+}
+"""
+
+
+def test_23_connections_whose_descriptor_is_another_when_the_call_ends_are_told_where_the_hook_can(
+    tmp_path: Path,
+) -> None:
+    program, path = compiled(tmp_path, SWAPPED), tmp_path / "docker.sock"
+    with recording(tmp_path, ALL) as finish, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(N)
+        runner = subprocess.Popen([program, str(path)])
+        if runner.wait() == 3:
+            pytest.skip("this kernel lets us have no userfaultfd")
+        told = finish()
+    assert runner.returncode == 0
+    found = [event for event in told.of("network.unix_connect") if event.pid == runner.pid]
+    assert len(found) == (N if "unix_stream_connect" in told.hooks["network.unix_connect"] else 0)
 
 
 class Narrow:
