@@ -17,7 +17,7 @@ static __always_inline int sent(struct sock *sk, struct msghdr *message, int res
 		return 0;
 	bool named = name && read_endpoint(&peer, name, true);
 
-	return tell_datagram(sk, NULL, named ? &peer : NULL, outbound, error_of(result));
+	return tell_datagram(sk, NULL, named ? &peer : NULL, false, outbound, error_of(result));
 }
 
 SEC("fexit/udp_sendmsg")
@@ -38,7 +38,7 @@ int BPF_PROG(on_udp_receive, struct sock *sk, struct sk_buff *packet)
 	struct endpoint local, peer;
 
 	if (!is_of_kernel(sk) && read_packet(packet, &local, &peer))
-		tell_datagram(sk, &local, &peer, inbound, 0);
+		tell_datagram(sk, &local, &peer, false, inbound, 0);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ static __always_inline int connected(struct sock *sk, int result, enum direction
 	if (sk->sk_protocol != IPPROTO_UDP || sk->__sk_common.skc_state != TCP_ESTABLISHED || is_of_kernel(sk))
 		return 0;
 	if (is_udp(sk) && !is_for_later(result) && (direction == outbound || result >= 0))
-		tell_datagram(sk, NULL, NULL, direction, error_of(result));
+		tell_datagram(sk, NULL, NULL, false, direction, error_of(result));
 	return 0;
 }
 
@@ -74,7 +74,7 @@ __noinline int tell_named(__u64 sk, __u64 name, __u32 direction, __s32 error)
 
 	bool named = name && read_endpoint(&peer, (void *)name, false);
 
-	return tell_datagram((void *)sk, NULL, named ? &peer : NULL, direction, error);
+	return tell_datagram((void *)sk, NULL, named ? &peer : NULL, named, direction, error);
 }
 
 static __always_inline bool is_receiving(__u32 number)

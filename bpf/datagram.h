@@ -20,7 +20,8 @@ SAMPLE(network_datagram)
 	struct endpoint server;
 	errno_t error;
 	direction_t direction;
-	__u8 pad[7];
+	flag_t peer_unresolved; /* it was read from the program's memory, which it can have changed since */
+	__u8 pad[6];
 };
 
 struct flow_key {
@@ -90,9 +91,12 @@ static __always_inline void fill_datagram(struct network_datagram *event, struct
 	event->server = first == outbound ? event->flow.peer : event->flow.local;
 }
 
-/* `local` and `peer` as they are in the datagram; NULL: as the socket has them. */
+/*
+ * `local` and `peer` as they are in the datagram; NULL: as the socket has them. What is `unresolved` no rule on
+ * addresses and ports leaves out: whoever is to be seen could write there what nobody looks at.
+ */
 static __always_inline int tell_datagram(struct sock *sk, struct endpoint *local, struct endpoint *peer,
-					 __u32 direction, errno_t error)
+					 bool unresolved, __u32 direction, errno_t error)
 {
 	struct flow_key key = {.socket = inode_of(sk)};
 	struct network_datagram event = {};
@@ -109,7 +113,8 @@ static __always_inline int tell_datagram(struct sock *sk, struct endpoint *local
 	fill_datagram(&event, sk, local, &key, first);
 	event.error = error;
 	event.direction = direction;
-	if (!is_end_left_out(&event.flow.peer))
+	event.peer_unresolved = unresolved;
+	if (unresolved || !is_end_left_out(&event.flow.peer))
 		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }

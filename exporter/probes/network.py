@@ -184,7 +184,8 @@ NETWORK_DATAGRAM = Kind(
             "on_datagram_call",
             ("sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg"),
             cost="a few loads for each message of any socket, one look-up for each of UDP",
-            caveats="of one sendmmsg or recvmmsg the first 8; who sent is known where the socket is connected or the "
+            caveats="the other end is what the program's memory says after the call, and marked, but of connected "
+            "sockets; of one sendmmsg or recvmmsg the first 8; who sent is known where the socket is connected or the "
             "program asks; by io_uring connected sockets only",
         ),
         Hook(
@@ -195,7 +196,13 @@ NETWORK_DATAGRAM = Kind(
             caveats="as above; read, write and io_uring are not seen",
         ),
     ),
-    fields=(*_EITHER, *_SOCKET, _DIRECTION, _ERROR),
+    fields=(
+        *_EITHER,
+        *_SOCKET,
+        _DIRECTION,
+        Field("peer_unresolved", "podwitness.network.peer.unresolved"),
+        _ERROR,
+    ),
     unused=("flow.state",),
     carries=COMMON,
     severity=5,
@@ -203,7 +210,8 @@ NETWORK_DATAGRAM = Kind(
 )
 """The first datagram of UDP each way between a socket and another end, and the first that could not be sent.
 
-The client is who sent first.
+The client is who sent first. `peer.unresolved`: the other end was read from the program's memory after the call, which
+can have changed there by then; such a datagram is told whatever the rules say of its address and port.
 """
 
 NETWORK_SOCKET = Kind(

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exporter.model import Value
+from tests.kernel.programs import compiled
 from tests.kernel.recorded import Told, attributes, recording, settings
 from tests.kernel.test_network import BROADCAST, FAMILIES, N, inode, netns
 
@@ -25,6 +27,10 @@ WAYS: dict[str, Send] = {
 def ours(told: Told, direction: str) -> list[dict[str, Value]]:
     found = [attributes(event) for event in told.of("network.datagram") if event.pid == os.getpid()]
     return [event for event in found if event["podwitness.network.direction"] == direction]
+
+
+def is_asked_for(told: Told) -> bool:
+    return "udp_sendmsg" not in told.hooks["network.datagram"]
 
 
 @pytest.mark.parametrize("send", WAYS.values(), ids=WAYS)
@@ -61,8 +67,10 @@ def test_23_flows_are_told_once_each_way_however_many_datagrams_they_have(tmp_pa
                     direction = "outbound" if way is sent else "inbound"
                     way.append(both | ends | {"podwitness.network.direction": direction})
         told = finish()
-    assert ours(told, "outbound") == sent
-    assert ours(told, "inbound") == received
+    # Who calls without trampolines says where to, in memory of its own.
+    unresolved: dict[str, Value] = {"podwitness.network.peer.unresolved": True} if is_asked_for(told) else {}
+    assert ours(told, "outbound") == [flow | unresolved for flow in sent]
+    assert ours(told, "inbound") == [flow | unresolved for flow in received]
 
 
 def test_a_connected_socket_that_only_reads_and_writes_is_seen(tmp_path: Path) -> None:
@@ -106,3 +114,43 @@ def test_a_datagram_that_cannot_be_sent_says_why_once(tmp_path: Path) -> None:
     assert [(event["server.port"], event["error.type"]) for event in found] == [
         (4000 + number, "EACCES") for number in range(N)
     ]
+
+
+FORGED = r"""
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+int main(int count, char **words)
+{
+	char data[] = "0123456789";
+	for (int i = 0; i < 23; i++) {
+		struct iovec bytes = {data, 10};
+		struct sockaddr_in to = {AF_INET, htons(atoi(words[1])), {htonl(INADDR_LOOPBACK)}};
+		char room[sizeof(struct mmsghdr) + sizeof(to)] = {0};
+		struct mmsghdr *message = (void *)room;
+		char *name = (char *)&message->msg_len - offsetof(struct sockaddr_in, sin_addr);
+		message->msg_hdr = (struct msghdr){name, sizeof(to), &bytes, 1};
+		memcpy(name, &to, 8);
+		if (sendmmsg(socket(AF_INET, SOCK_DGRAM, 0), message, 1, 0) != 1)
+			return 1;
+	}
+}
+"""
+
+
+def test_23_datagrams_whose_address_the_call_itself_overwrites_are_told_and_marked(tmp_path: Path) -> None:
+    """The kernel writes the length that it has sent, 10, where the address was: 10.0.0.0."""
+    program = compiled(tmp_path, "#include <stddef.h>\n" + FORGED)
+    ruled = DATAGRAMS.replace('"aggregate"', '"network": {"addresses": {"exclude": ["10.0.0.0/8"]}}, "aggregate"')
+    with recording(tmp_path, ruled) as finish, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        runner = subprocess.Popen([program, str(server.getsockname()[1])])
+        assert runner.wait() == 0
+        told = finish()
+    found = [attributes(event) for event in told.of("network.datagram") if event.pid == runner.pid]
+    forged = is_asked_for(told)
+    assert [(one["network.peer.address"], one.get("podwitness.network.peer.unresolved", False)) for one in found] == [
+        ("10.0.0.0" if forged else "127.0.0.1", forged)
+    ] * N
