@@ -118,24 +118,38 @@ static __always_inline bool is_image_left_out(struct header *header)
 	return binary_filter.some && bpf_map_lookup_elem(&image_rules, &key);
 }
 
+#define NO_USER ((__u32)-1)
+
+/* Who has just become somebody else (`former`, or NO_USER) is both of them. */
+static __always_inline bool are_users_left_out(struct task_struct *task, __u32 former)
+{
+	return is_user_left_out(task->cred->euid.val) && (former == NO_USER || is_user_left_out(former));
+}
+
 /*
  * Whether what the current task does is the agent's own, or left out by the rules. Not static: so the verifier looks at
  * its loops once for each program, not at each place and on each way that leads there.
  */
-__noinline int is_current_left_out(void)
+__noinline int is_current_left_out(__u32 former)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return is_own(task) || is_user_left_out(task) || (cgroup_filter.some && is_cgroup_left_out(task));
+	return is_own(task) || are_users_left_out(task, former) || (cgroup_filter.some && is_cgroup_left_out(task));
 }
 
 /* Whether anything that the current task does is to be known, with the header of `task`, which is it or its child. */
-static __always_inline bool is_observed(struct header *header, enum kind kind, struct task_struct *task)
+static __always_inline bool is_change_observed(struct header *header, enum kind kind, struct task_struct *task,
+					       __u32 former)
 {
-	if (is_current_left_out())
+	if (is_current_left_out(former))
 		return false;
 	fill_header(header, kind, task);
 	return !is_image_left_out(header);
+}
+
+static __always_inline bool is_observed(struct header *header, enum kind kind, struct task_struct *task)
+{
+	return is_change_observed(header, kind, task, NO_USER);
 }
 
 /*
@@ -145,6 +159,13 @@ static __always_inline bool is_observed(struct header *header, enum kind kind, s
 static __always_inline bool begin_event(struct header *header, enum kind kind, enum ring ring, struct task_struct *task)
 {
 	return is_wanted(kind) && is_observed(header, kind, task) && !is_unread(ring, header);
+}
+
+/* The same where the task's effective user id was `former` until now, which the rules may take in as well. */
+static __always_inline bool begin_change(struct header *header, enum kind kind, enum ring ring,
+					 struct task_struct *task, __u32 former)
+{
+	return is_wanted(kind) && is_change_observed(header, kind, task, former) && !is_unread(ring, header);
 }
 
 #include "rights.h"

@@ -75,10 +75,8 @@ static __always_inline bool is_left_out(const volatile struct rules *rules, __u8
 	return verdict ? *verdict == left_out : rules->only;
 }
 
-static __always_inline bool is_user_left_out(struct task_struct *task)
+static __always_inline bool is_user_left_out(__u32 user)
 {
-	__u32 user = task->cred->euid.val;
-
 	return user_filter.some && is_left_out(&user_filter, bpf_map_lookup_elem(&user_rules, &user));
 }
 

@@ -58,7 +58,7 @@ static __always_inline void tell_gained(struct rights_change *change, struct tas
 
 	if (!event || (!gained && (change->new.euid || !change->old.euid)))
 		return;
-	if (!begin_event(&event->header, privilege_gained_kind, lifecycle_ring, task))
+	if (!begin_change(&event->header, privilege_gained_kind, lifecycle_ring, task, change->old.euid))
 		return;
 	event->gained = gained;
 	event->old_uid = change->old.uid;

@@ -97,7 +97,7 @@ static __noinline int tell_ids(struct call *call, struct task_struct *task, stru
 {
 	struct privilege_setuid event = {};
 
-	if (!begin_event(&event.header, kind, ring_of_change(change), task))
+	if (!begin_change(&event.header, kind, ring_of_change(change), task, change->old.euid))
 		return nothing();
 	event.change = *change;
 	fill_asked(&event.asked, call);
@@ -138,7 +138,7 @@ static __noinline int tell_capset(struct call *call, struct task_struct *task, s
 {
 	struct privilege_capset event = {};
 
-	if (!begin_event(&event.header, privilege_capset_kind, ring_of_change(change), task))
+	if (!begin_change(&event.header, privilege_capset_kind, ring_of_change(change), task, change->old.euid))
 		return nothing();
 	event.change = *change;
 	fill_asked_caps(&event, call);

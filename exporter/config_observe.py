@@ -92,7 +92,7 @@ class Places(Closed, frozen=True):
 
 
 class Users(Closed, frozen=True):
-    """Effective user ids."""
+    """Effective user ids. A change of rights is told where either the old or the new one is in."""
 
     include: tuple[UserId, ...] = ()
     exclude: tuple[UserId, ...] = ()

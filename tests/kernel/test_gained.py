@@ -1,5 +1,6 @@
 """Rights that a process comes to have, as the real probes tell of them: by a call, by an exec, in a user namespace."""
 
+import json
 import os
 import shutil
 import signal
@@ -163,3 +164,32 @@ def test_23_children_in_user_namespaces_of_their_own_are_told_with_their_parent_
     assert {attributes(event)["podwitness.cred.gained_by"] for event in gained} == {"user_namespace"}
     assert [event["error.type"] for event in events[N:]] == ["EINVAL"] * N
     assert "podwitness.cred.new.user_namespace" not in events[-1]
+
+
+@pytest.mark.parametrize("users", [{"include": [NOBODY]}, {"exclude": [0]}], ids=["include", "exclude"])
+def test_23_escalations_are_told_by_rules_on_users_that_take_in_who_it_was_before(
+    tmp_path: Path, users: dict[str, list[int]]
+) -> None:
+    """By an exec and by a call; what root does without becoming anybody is left out."""
+    fd = program(tmp_path, 0o4755)
+
+    def escalate() -> None:
+        call("setresuid", NOBODY, NOBODY, NOBODY)
+        os.execve(fd, ["program"], {})
+
+    def come_back() -> None:
+        for _ in range(N):
+            call("setresuid", NOBODY, NOBODY, 0)
+            call("setresuid", 0, 0, 0)
+            call("setresuid", 0, 0, 0)
+
+    ruled = json.loads(settings("privilege.gained", "privilege.setuid"))
+    ruled["observe"]["users"] = users
+    with recording(tmp_path, json.dumps(ruled)) as finish:
+        pids = [in_child(escalate) for _ in range(N)]
+        pid = in_child(come_back)
+        told = finish()
+    gained = [event.pid for event in told.of("privilege.gained")]
+    assert [one for one in gained if one in pids] == pids
+    assert gained.count(pid) == N
+    assert len([event for event in told.of("privilege.setuid") if event.pid == pid]) == 2 * N
