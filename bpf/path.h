@@ -175,14 +175,16 @@ static __always_inline __u32 write_cgroup(struct text *text, struct task_struct 
 	return length;
 }
 
+enum path_of { a_file, a_program, a_foreign_program };
+
 /*
  * Whether the rules on paths, or on programs, leave out the last string of the text, which begins at `start`: the
  * longest rule that it begins with decides. A rule for one file alone has the NUL in it. Static: 6.1 takes no key of a
  * map from memory that it does not know for a map's.
  */
-static __noinline bool is_text_left_out(struct text *text, __u32 start, bool binary)
+static __noinline bool is_text_left_out(struct text *text, __u32 start, enum path_of what)
 {
-	const volatile struct rules *filter = binary ? &binary_filter : &path_filter;
+	const volatile struct rules *filter = what == a_file ? &path_filter : &binary_filter;
 	__u32 end = text->used;
 
 	if (start > TEXT_BYTES - PREFIX_BYTES || end >= TEXT_BYTES)
@@ -190,24 +192,39 @@ static __noinline bool is_text_left_out(struct text *text, __u32 start, bool bin
 	text->bytes[end] = 0; /* what an earlier path left behind it is no part of it */
 	text->sought.bits = PREFIX_BYTES * 8;
 	bpf_probe_read_kernel(text->sought.text, PREFIX_BYTES, &text->bytes[start]);
-	__u8 *verdict = binary ? bpf_map_lookup_elem(&binary_rules, &text->sought)
-			       : bpf_map_lookup_elem(&path_rules, &text->sought);
+	__u8 *verdict = what == a_file ? bpf_map_lookup_elem(&path_rules, &text->sought)
+				       : bpf_map_lookup_elem(&binary_rules, &text->sought);
 
+	if (what == a_foreign_program)
+		return !verdict && filter->only;
 	return is_left_out(filter, verdict);
 }
 
 static __always_inline bool is_path_left_out(struct text *text, __u32 start)
 {
-	return path_filter.some && is_text_left_out(text, start, false);
+	return path_filter.some && is_text_left_out(text, start, a_file);
 }
 
-/* Remember what the rules say of the program whose path is the text's only string so far. */
-static __always_inline void judge_image(struct header *header, struct text *text)
+/* Whether a task sees the same files as the machine's init: level 0 of every pid is the first pid namespace. */
+static __always_inline bool is_at_home(struct task_struct *task)
+{
+	struct task_struct *init = BPF_CORE_READ(task, thread_pid, numbers[0].ns, child_reaper);
+
+	return BPF_CORE_READ(task, nsproxy, mnt_ns) == BPF_CORE_READ(init, nsproxy, mnt_ns) &&
+	       BPF_CORE_READ(task, fs, root.dentry) == BPF_CORE_READ(init, fs, root.dentry) &&
+	       BPF_CORE_READ(task, fs, root.mnt) == BPF_CORE_READ(init, fs, root.mnt);
+}
+
+/*
+ * Remember what the rules say of the program whose path is the text's only string so far. With a root directory or
+ * mounts of one's own any program can have any path: by its path none is left out there that a rule names.
+ */
+static __always_inline void judge_image(struct header *header, struct text *text, struct task_struct *task)
 {
 	struct image_key key = image_key_of(header);
 	__u8 verdict = left_out;
 
-	if (binary_filter.some && is_text_left_out(text, 0, true))
+	if (binary_filter.some && is_text_left_out(text, 0, is_at_home(task) ? a_program : a_foreign_program))
 		bpf_map_update_elem(&image_rules, &key, &verdict, 0);
 }
 

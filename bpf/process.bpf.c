@@ -61,7 +61,7 @@ static __always_inline void fill_exec(struct text *text, struct process_exec *ev
 	event->args_count = BPF_CORE_READ(bprm, argc);
 	event->args_length = BPF_CORE_READ(task, mm, arg_end) - from;
 	event->binary = write_path(text, &file->f_path, task, &event->binary_cut);
-	judge_image(&event->header, text);
+	judge_image(&event->header, text, task);
 	event->cwd = 0;
 	event->cwd_cut = 0;
 	if (gather_cwd)

@@ -38,7 +38,7 @@ static __always_inline void fill_place(struct text *text, struct process_snapsho
 	/* A kernel thread has no program, a zombie has no directory any more. */
 	if (file && fs)
 		event->binary = write_path(text, &file->f_path, task, &event->binary_cut);
-	judge_image(&event->header, text);
+	judge_image(&event->header, text, task);
 	event->cwd = 0;
 	event->cwd_cut = 0;
 	if (fs)

@@ -182,7 +182,9 @@ class Observe(Closed, frozen=True):
     cgroups: CgroupPaths = CgroupPaths()
     users: Users = Users()
     binaries: Places = Places()
-    """Programs, by their path."""
+    """Programs, by their path. `exclude` is for those of the host, that is in the mounts and the root directory of its
+    init: elsewhere (containers, services with mounts of their own) anybody can put any program at any path. To leave
+    out what runs in a container exclude its cgroup. `include` takes in programs anywhere."""
     files: Files = Files()
     network: Network = Network()
     unix_sockets: Texts = RUNTIMES

@@ -2,15 +2,16 @@
 
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def compiled(folder: Path, source: str, name: str = "program") -> Path:
+def compiled(folder: Path, source: str, name: str = "program", flags: Sequence[str] = ()) -> Path:
     """A program of C; clang is there, it compiles the probes."""
     path = folder / name
     code = path.with_suffix(".c")
     code.write_text(source)
-    subprocess.run(["clang", "-O1", "-pthread", str(code), "-o", str(path)], check=True)
+    subprocess.run(["clang", "-O1", "-pthread", *flags, str(code), "-o", str(path)], check=True)
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.agent import cgroup, enter
+from tests.kernel.programs import compiled
 from tests.kernel.recorded import attributes, opens_only, recording
 
 pytestmark = pytest.mark.kernel
@@ -133,6 +134,27 @@ def test_programs_are_chosen_by_their_path(tmp_path: Path, rules: dict[str, list
     program = str(Path(sys.executable).resolve())
     paths = {sort: [path.format(program) for path in them] for sort, them in rules.items()}
     assert opened(tmp_path, {"binaries": paths}, child(*["/etc/passwd"] * N)).count("/etc/passwd") == told
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [({"exclude": ["/the/program"]}, N), ({"include": ["/the/program"]}, N), ({"include": ["/another"]}, 0)],
+)
+def test_no_program_is_left_out_by_the_path_it_has_in_a_root_of_its_own(
+    tmp_path: Path, rules: dict[str, list[str]], told: int
+) -> None:
+    root = tmp_path / "root"
+    (root / "the").mkdir(parents=True)
+    source = '#include <fcntl.h>\nint main(void) { for (int i = 0; i < 23; i++) open("/the/file", O_RDONLY); }'
+    compiled(root / "the", source, flags=("-static",))
+    (root / "the/file").touch()
+
+    def workload() -> int:
+        process = subprocess.Popen(["/the/program"], preexec_fn=lambda: os.chroot(root))
+        assert process.wait() == 0
+        return process.pid
+
+    assert opened(tmp_path, {"binaries": rules}, workload).count("/the/file") == told
 
 
 def test_a_program_that_ran_before_the_agent_and_its_forks_are_chosen_too(tmp_path: Path) -> None:
