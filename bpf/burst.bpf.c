@@ -14,8 +14,8 @@ static __always_inline void send(struct burst *burst)
 	__u64 count = __sync_lock_test_and_set(&burst->count, BURST_CLOSED);
 
 	barrier_var(bytes);
-	if (!bytes || bytes > BURST_BYTES)
-		return; /* left out, and kept only to know it */
+	if (bytes > BURST_BYTES)
+		return;
 	repeats->lasted = burst->last - header->time;
 	repeats->count = count;
 	submit(activity_ring, header, bytes);

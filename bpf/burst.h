@@ -3,9 +3,10 @@
  * Bursts: the same thing done again and again by one process within a window becomes one event, with its count and the
  * time of its last one.
  *
- * The first one's sample is kept in a map; the others only count, before anything is gathered of them. When the window
- * is over the reader has `flush_bursts` (burst.bpf.c) run, which moves samples from the map to the ring: between the
- * two nothing is in user space alone. A map for all CPUs: it is one process that counts in one entry.
+ * The first one's sample is kept in a map; the others only count. What the first one tells must be true of them all:
+ * what is not known by its numbers (a file, by its path) is gathered each time, and compared with what is kept. When
+ * the window is over the reader has `flush_bursts` (burst.bpf.c) run, which moves samples from the map to the ring:
+ * between the two nothing is in user space alone. A map for all CPUs: it is one process that counts in one entry.
  */
 #ifndef PODWITNESS_BURST_H
 #define PODWITNESS_BURST_H
@@ -69,21 +70,26 @@ static __always_inline void begin_burst(struct burst_key *key, struct header *he
 	key->kind = header->kind;
 }
 
-/* Whether the event is one more of a burst that is being collected; then that is all. */
-static __always_inline bool is_repeated(struct burst_key *key, struct header *header)
+/* One more of a burst; false where that is on its way to the ring. */
+static __always_inline bool count_in(struct burst *burst, struct header *header)
 {
-	struct burst *burst = bpf_map_lookup_elem(&bursts, key);
-
-	if (!burst || __sync_fetch_and_add(&burst->count, 1) & BURST_CLOSED)
+	if (__sync_fetch_and_add(&burst->count, 1) & BURST_CLOSED)
 		return false;
 	burst->last = header->time;
 	return true;
 }
 
+/* Whether the event is one more of a burst that is being collected, by its key alone; then that is all. */
+static __always_inline bool is_repeated(struct burst_key *key, struct header *header)
+{
+	struct burst *burst = bpf_map_lookup_elem(&bursts, key);
+
+	return burst && count_in(burst, header);
+}
+
 /*
- * Keep the first of what may become a burst; false where it has to be sent at once. `bytes` of its sample, 0 for one
- * that the rules leave out: then it is kept to know the next ones by one look-up. Its time is written last: without one
- * it is in the making, and is let be.
+ * Keep the first of what may become a burst, `bytes` of its sample; false where it has to be sent at once. Its time is
+ * written last: without one it is in the making, and is let be.
  */
 static __always_inline bool keep_burst(struct burst_key *key, struct header *sample, __u32 bytes)
 {
@@ -109,6 +115,68 @@ static __always_inline bool keep_burst(struct burst_key *key, struct header *sam
 	kept->time = time;
 	__sync_fetch_and_add(&state->bursts, 1);
 	return true;
+}
+
+/* A sample with as much behind it as may be kept; from TOLD on is what it tells. */
+struct telling {
+	char bytes[BURST_BYTES];
+};
+
+#define TOLD (sizeof(struct header) + sizeof(struct repeats))
+
+/* Eight bytes of a sample; behind its end is what was there before. */
+static __always_inline __u64 told_at(struct telling *sample, __u32 at, __u32 bytes)
+{
+	__u64 word = *(__u64 *)&sample->bytes[at], left = bytes - at;
+
+	return left < 8 ? word & ((1ULL << 8 * left) - 1) : word;
+}
+
+/* A number for what is told. Anybody can find two things with one number: it finds a burst, and does not decide. */
+__noinline __u64 hash_told(struct telling *sample, __u32 bytes)
+{
+	__u64 hash = 0xcbf29ce484222325; /* FNV-1a, eight bytes at a time */
+
+	if (!sample)
+		return 0;
+	for (__u32 at = TOLD; at < BURST_BYTES; at += 8) {
+		if (at >= bytes)
+			break;
+		hash = (hash ^ told_at(sample, at, bytes)) * 0x100000001b3;
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+/* Whether the sample that is kept tells the same; one in the making does not. */
+__noinline int is_told_by(struct burst *burst, struct telling *sample, __u32 bytes)
+{
+	if (!burst || !sample || burst->bytes != bytes || !((struct header *)burst->sample)->time)
+		return 0;
+	for (__u32 at = TOLD; at < BURST_BYTES; at += 8) {
+		if (at >= bytes)
+			break;
+		if (*(__u64 *)&burst->sample[at] != told_at(sample, at, bytes))
+			return 0;
+	}
+	return 1;
+}
+
+/* Whether the event, gathered whole, is in a burst now: of those that tell the same. Else it has to be sent. */
+static __always_inline bool joins_burst(struct header *header, __u32 bytes)
+{
+	struct telling *sample = (struct telling *)header;
+	struct burst_key key;
+
+	if (bytes > BURST_BYTES)
+		return false;
+	begin_burst(&key, header);
+	key.object[0] = hash_told(sample, bytes);
+	struct burst *burst = bpf_map_lookup_elem(&bursts, &key);
+
+	if (burst)
+		return is_told_by(burst, sample, bytes) && count_in(burst, header);
+	return keep_burst(&key, header, bytes);
 }
 
 #endif

@@ -63,19 +63,11 @@ static __always_inline bool is_access_left_out(__u32 flags, bool created)
 	return !(access & open_access);
 }
 
-static __always_inline void fill_opened(struct text *text, struct file_open *event, struct file *file,
-					struct task_struct *task)
-{
-	fill_object(&event->object, BPF_CORE_READ(file, f_inode));
-	event->path_unresolved = 0;
-	event->path = write_path(text, &file->f_path, task, &event->path_cut);
-}
-
-static __always_inline void fill_refused(struct text *text, struct file_open *event, struct call *call)
+/* The path as it was asked for; what was asked for by a handle, or of io_uring, has none. */
+static __always_inline void ask_opened(struct text *text, struct file_open *event, struct call *call)
 {
 	bool at = has_directory(call);
 
-	clear_object(&event->object);
 	event->path_unresolved = 1;
 	event->path_cut = 0;
 	event->path = 0;
@@ -83,47 +75,29 @@ static __always_inline void fill_refused(struct text *text, struct file_open *ev
 		event->path = write_asked_path(text, (void *)call->args[at], at ? call->args[0] : AT_FDCWD);
 }
 
-/* The same file, or the same path that was refused, the same way. */
-static __always_inline void fill_key(struct text *text, struct burst_key *key, struct file_open *event,
-				     struct file *file, struct call *call)
-{
-	begin_burst(key, &event->header);
-	key->object[2] = (__u64)event->flags << 32 | event->call;
-	key->object[3] = (__u64)event->error << 32 | event->created;
-	if (file) {
-		key->object[0] = (__u64)BPF_CORE_READ(file, f_path.dentry);
-		key->object[1] = (__u64)BPF_CORE_READ(file, f_path.mnt);
-	} else if (call->number != __NR_open_by_handle_at) {
-		key->object[0] = hash_asked(text, call->args[has_directory(call)]);
-		key->object[1] = has_directory(call) ? call->args[0] : AT_FDCWD;
-	}
-}
-
-/* Who opened it is known, and what came of it: tell it, once for a burst. */
+/* Who opened it is known, and what came of it: tell it, once for a burst. What rules leave out ends at its path. */
 static __always_inline void tell_open(struct text *text, struct file_open *event, struct file *file, struct call *call,
 				      struct task_struct *task)
 {
-	bool bursts = can_burst(file_open_kind);
-	struct burst_key key;
-
-	if (bursts) {
-		fill_key(text, &key, event, file, call);
-		bursts = key.object[0] != 0;
-		if (bursts && is_repeated(&key, &event->header))
-			return;
-	}
 	text->used = 0;
+	event->path_unresolved = 0;
 	if (file)
-		fill_opened(text, event, file, task);
+		event->path = write_path(text, &file->f_path, task, &event->path_cut);
 	else
-		fill_refused(text, event, call);
-	event->repeats = (struct repeats){.count = 1};
-	__u32 used = text->used, bytes = sizeof(*event) + used;
-	bool unwanted = is_path_left_out(text, 0);
-
-	if (used > TEXT_BYTES || (bursts && keep_burst(&key, &event->header, unwanted ? 0 : bytes)) || unwanted)
+		ask_opened(text, event, call);
+	if (is_path_left_out(text, 0))
 		return;
-	submit(activity_ring, &event->header, bytes);
+	if (file)
+		fill_object(&event->object, BPF_CORE_READ(file, f_inode));
+	else
+		clear_object(&event->object);
+	event->repeats = (struct repeats){.count = 1};
+	if (can_burst(file_open_kind) && joins_burst(&event->header, sizeof(*event) + text->used))
+		return;
+	__u32 used = text->used;
+
+	if (used <= TEXT_BYTES)
+		submit(activity_ring, &event->header, sizeof(*event) + used);
 }
 
 SEC("tp_btf/sys_exit")

@@ -73,30 +73,6 @@ static __always_inline __u32 write_asked(struct text *text, const void *asked)
 	return put_asked(text, (__u64)asked);
 }
 
-/* A number for what a path is as it was asked for; 0 where it is too long, or cannot be read. */
-__noinline __u64 hash_asked(struct text *text, __u64 asked)
-{
-	if (!text)
-		return 0;
-	char *from = text->sought.text;
-	long length = bpf_probe_read_user_str(from, PREFIX_BYTES, (void *)asked);
-	__u64 hash = 0xcbf29ce484222325; /* FNV-1a, eight bytes at a time */
-
-	if (length <= 0 || length >= PREFIX_BYTES)
-		return 0;
-	for (int at = 0; at < PREFIX_BYTES; at += 8) {
-		__u64 word = *(__u64 *)&from[at], left = length - at;
-
-		if (at >= length)
-			break;
-		if (left < 8)
-			word &= (1ULL << 8 * left) - 1; /* behind its end is what was there before */
-		hash = (hash ^ word) * 0x100000001b3;
-		hash ^= hash >> 29;
-	}
-	return hash;
-}
-
 /*
  * A path as it was asked for, in front of it the directory that it starts from: what is known where a call failed. It
  * has not been walked, so `..` and symbolic links are still in it, and the caller may have changed it since.

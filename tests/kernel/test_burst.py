@@ -2,7 +2,10 @@
 
 import json
 import os
+import random
 import socket
+import string
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from exporter.source.recording import Recording
 from tests.kernel.recorded import attributes, opens_only, recording, settings
 
 pytestmark = pytest.mark.kernel
@@ -92,6 +96,103 @@ def test_a_path_that_a_rule_leaves_out_is_left_out_however_often(tmp_path: Path)
     rules = COUNTED | {"files": {"paths": {"exclude": [str(left)]}}}
     (event,) = opens(tmp_path, *[left, told] * N, observe=rules)
     assert (event["file.path"], count(event)) == (str(told), N)
+
+
+def test_a_file_that_is_renamed_or_whose_directory_is_has_its_new_path(tmp_path: Path) -> None:
+    """To the kernel it is the same name still, moved to another place."""
+    for name in ("left", "told", "left/folder"):
+        (tmp_path / name).mkdir()
+    moved = [("left/file", "told/file"), ("left/folder", "told/folder")]
+    rules = COUNTED | {"files": {"paths": {"include": [f"{tmp_path}/told/"]}}}
+    with recording(tmp_path, opens_only(**rules)) as finish:
+        for name in ("left/file", "left/folder/deep"):
+            for _ in range(N):
+                os.close(os.open(tmp_path / name, os.O_RDWR | os.O_CREAT))
+        for before, after in moved:
+            (tmp_path / before).rename(tmp_path / after)
+        for name in ("told/file", "told/folder/deep"):
+            for _ in range(N):
+                os.close(os.open(tmp_path / name, os.O_RDWR | os.O_CREAT))
+        told = [attributes(event) for event in finish().of("file.open") if event.pid == os.getpid()]
+    assert [(event["file.path"], count(event)) for event in told] == [
+        (str(tmp_path / "told" / "file"), N),
+        (str(tmp_path / "told" / "folder" / "deep"), N),
+    ]
+
+
+def test_a_refused_name_is_another_path_in_another_directory(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    script = (
+        "import os, sys\nfor folder in sys.argv[1:]:\n  os.chdir(folder); fd = os.open('.', 0)\n"
+        f"  for _ in range({N}):\n    for at in (None, fd):\n"
+        "      try: os.open('absent' if at is None else 'at', 0, dir_fd=at)\n"
+        "      except FileNotFoundError: pass\n  os.close(fd)"
+    )
+    for folder in folders:
+        folder.mkdir()
+    with recording(tmp_path, opens_only(**COUNTED)) as finish:
+        subprocess.run([sys.executable, "-S", "-c", script, *map(str, folders)], check=True)
+        told = [attributes(event) for event in finish().of("file.open")]
+    ours = {
+        (event["file.path"], count(event)) for event in told if str(event.get("file.path")).endswith(("absent", "/at"))
+    }
+    assert ours == {(str(folder / name), N) for folder in folders for name in ("absent", "at")}
+
+
+_PRIME, _WORD = 0x100000001B3, (1 << 64) - 1
+
+
+def _mixed(sample: bytes) -> int:
+    """`hash_told` of bpf/burst.h, of whole words; what is behind the last of them is the same in both of ours."""
+    found = 0xCBF29CE484222325
+    for word in struct.unpack(f"<{len(sample) // 8}Q", sample):
+        found = (found ^ word) * _PRIME & _WORD
+        found ^= found >> 29
+    return found
+
+
+def _before(mixed: int) -> int:
+    """What was multiplied to give this."""
+    plain = mixed
+    for _ in range(3):
+        plain = mixed ^ plain >> 29
+    return plain * pow(_PRIME, -1, 1 << 64) & _WORD
+
+
+def _twin(sample: bytes, at: int) -> bytes:
+    """Another name of the same number, for the 16 bytes of a name that begin at `at`."""
+    sought = _before(_mixed(sample[: at + 16]))
+    while True:
+        first = "".join(random.choices(string.ascii_lowercase, k=8)).encode()
+        second = (sought ^ _mixed(sample[:at] + first)).to_bytes(8, "little")
+        if not set(b"/\0") & set(second):
+            return first + second
+
+
+def test_another_path_with_the_same_number_is_not_counted_with_it(tmp_path: Path) -> None:
+    """Anybody can compute one: the decoy, opened first, must not hide the path that it is meant for."""
+    target = os.fsencode(tmp_path / ("absent" * 10))
+    with recording(tmp_path, opens_only(**COUNTED)) as finish:
+        _refused(target)
+        finish()
+    told = Recording(tmp_path / "recording.jsonl")
+    (sample,) = [one.data for line in told.lines() for one in line.samples if one.data.endswith(target)]
+    told.close()
+    (tmp_path / "recording.jsonl").unlink()
+    start = len(sample) - len(target)
+    at = len(os.fsencode(tmp_path)) + 8 & ~7  # within the name, where the kernel's words begin
+    decoy = target[:at] + _twin(sample[64:], start - 64 + at) + target[at + 16 :]
+    with recording(tmp_path, opens_only(**COUNTED)) as finish:
+        _refused(decoy)
+        for _ in range(N):
+            _refused(target)
+        events = [attributes(event) for event in finish().of("file.open") if event.pid == os.getpid()]
+    assert sum(count(event) for event in events if event.get("file.path") == os.fsdecode(target)) == N
+
+
+def _refused(path: bytes) -> None:
+    with pytest.raises(FileNotFoundError):
+        os.open(path, os.O_RDONLY)
 
 
 def test_a_path_too_long_to_be_kept_is_told_each_time(tmp_path: Path) -> None:
