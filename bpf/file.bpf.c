@@ -11,6 +11,9 @@
 #define O_ACCMODE 3
 #define O_CREAT 0100
 #define O_TRUNC 01000
+#define O_LARGEFILE 0100000
+#define O_CLOEXEC 02000000
+#define UNKEPT (O_CREAT | 0200 | 0400 | O_TRUNC | O_CLOEXEC) /* by an open file: O_EXCL, O_NOCTTY among them */
 #define FMODE_CREATED 0x100000
 
 SAMPLE(file_open)
@@ -52,13 +55,27 @@ static __always_inline bool has_directory(struct call *call)
 	return call->number != __NR_open && call->number != __NR_creat;
 }
 
+/*
+ * How a file is open is the file's own word. What it does not keep, and all of an open that failed, is as it was asked
+ * for, and for openat2() in memory that can be written meanwhile.
+ */
+static __always_inline void fill_flags(struct file_open *event, struct file *file, __u32 asked)
+{
+	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	event->flags = file ? (BPF_CORE_READ(file, f_flags) & ~(O_LARGEFILE | UNKEPT)) | (asked & UNKEPT) : asked;
+	if (event->created)
+		event->flags |= O_CREAT;
+}
+
 /* What somebody asked for: to read, to write, to create, a bit each. */
 const volatile __u8 open_access = 7;
 
-static __always_inline bool is_access_left_out(__u32 flags, bool created)
+/* To empty a file is to write it, whatever it is opened for; a refused open would have created it where it may. */
+static __always_inline bool is_access_left_out(struct file_open *event)
 {
-	__u32 mode = flags & O_ACCMODE;
-	__u8 access = (mode != 1) | (mode != 0) << 1 | created << 2;
+	__u32 mode = event->flags & O_ACCMODE;
+	bool creates = event->created || (event->error && event->flags & O_CREAT);
+	__u8 access = (mode != 1) | (mode != 0 || event->flags & O_TRUNC) << 1 | creates << 2;
 
 	return !(access & open_access);
 }
@@ -117,18 +134,15 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 	struct file *file = file_of(task, call.result);
 
 	event->error = error_of(call.result);
-	event->flags = open_flags(&call);
 	event->call = call.number;
-	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	fill_flags(event, file, open_flags(&call));
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	if (!is_access_left_out(event->flags, event->created))
+	if (!is_access_left_out(event))
 		tell_open(text, event, file, &call, task);
 	return 0;
 }
 
 #define FMODE_EXEC 040 /* include/linux/fs.h: not for open(), but for execve() */
-#define O_LARGEFILE 0100000
-#define O_CLOEXEC 02000000
 #define MAX_ERRNO 4095
 #define IORING_OP_OPENAT 18
 #define IORING_OP_OPENAT2 28
@@ -172,7 +186,7 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 	fill_asked(event, task, flags);
 	event->created = !failed && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	if (!is_access_left_out(event->flags, event->created))
+	if (!is_access_left_out(event))
 		tell_open(text, event, failed ? NULL : file, &call, task);
 	return 0;
 }
@@ -202,11 +216,10 @@ int BPF_PROG(on_uring_open, void *ring, struct io_kiocb *request)
 	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
 		return 0;
 	event->error = error_of(result);
-	event->flags = BPF_CORE_READ(open, how.flags) & ~O_LARGEFILE;
 	event->call = __NR_io_uring_enter;
-	event->created = file && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
+	fill_flags(event, file, BPF_CORE_READ(open, how.flags) & ~O_LARGEFILE);
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	if (!is_access_left_out(event->flags, event->created))
+	if (!is_access_left_out(event))
 		tell_open(text, event, file, &call, task);
 	return 0;
 }

@@ -21,7 +21,10 @@ The record's time is the first one's, so the last one's is that and the duration
 TIMES = ("count", "podwitness.aggregate.count")
 
 OPENS = ("open", "openat", "openat2", "creat", "open_by_handle_at")
-_RACE = "another thread can put another file under the descriptor before the call has ended"
+_RACE = (
+    "another thread can put another file under the descriptor before the call has ended, or change what openat2() was"
+    " asked to create or empty"
+)
 
 FILE_OPEN = Kind(
     name="file.open",

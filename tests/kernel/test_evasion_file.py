@@ -12,7 +12,9 @@ import pytest
 
 from exporter.probes.words import SYSCALLS
 from tests.kernel import uring
-from tests.kernel.changes import AT_FDCWD, Facts, syscall, told_of
+from tests.kernel.changes import AT_FDCWD, Facts, ours, syscall, told_of
+from tests.kernel.recorded import opens_only, recording
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kernel
 
@@ -61,6 +63,36 @@ def test_an_open_that_resolve_forbids_is_refused_and_told(tmp_path: Path, file: 
     os.close(directory)
     assert results == [-18]
     assert [event["error.type"] for event in told] == ["EXDEV"]
+
+
+def test_flags_that_are_rewritten_behind_an_open_are_the_files_own(tmp_path: Path) -> None:
+    """Opening a pipe for writing waits for its reader: time enough to make it look as if it had been for reading."""
+    pipe = tmp_path / "watched"
+    os.mkfifo(pipe)
+    writes = opens_only(files={"access": ["write"], "paths": {"include": [str(pipe)]}})
+    with recording(tmp_path, writes) as finish:
+        for _ in range(N):
+            how = ctypes.create_string_buffer(struct.pack("<QQQ", os.O_WRONLY | os.O_CLOEXEC, 0, 0), 24)
+            opened: list[int] = []
+            thread = threading.Thread(target=lambda: opened.append(_openat2(pipe, how)))  # noqa: B023 (joined here)
+            thread.start()
+            wait_for(lambda: _call_of(thread) == SYSCALLS["openat2"], "the open waits")  # noqa: B023
+            how[:8] = struct.pack("<Q", os.O_RDONLY)
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+            thread.join()
+            os.close(*opened)
+        told = ours(finish(), "file.open")
+    assert [(event["file.path"], event["podwitness.file.flags"]) for event in told] == [(str(pipe), "O_WRONLY")] * N
+
+
+def _openat2(path: Path, how: object) -> int:
+    return syscall(SYSCALLS["openat2"], AT_FDCWD, str(path).encode(), how, 24)
+
+
+def _call_of(thread: threading.Thread) -> int:
+    """The number of the system call that a thread waits in; -1 where it does not wait."""
+    word = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0]
+    return int(word) if word.isdigit() else -1
 
 
 def test_an_open_by_handle_has_the_path_of_its_file(tmp_path: Path, file: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,25 +82,28 @@ def test_a_shorter_path_after_a_longer_one_is_judged_by_itself(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("access", "told"),
     [
-        (["read"], ["r", "rw"]),
-        (["write"], ["w", "rw", "new"]),
-        (["create"], ["new"]),
-        (["read", "create"], ["r", "rw", "new"]),
+        (["read"], ["r", "rw", "emptied"]),
+        (["write"], ["w", "rw", "emptied", "new", "refused"]),
+        (["create"], ["new", "refused"]),
+        (["read", "create"], ["r", "rw", "emptied", "new", "refused"]),
     ],
 )
 def test_opens_are_chosen_by_what_they_are_for(tmp_path: Path, access: list[str], told: list[str]) -> None:
-    flags = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR, "new": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
-    for name in ("r", "w", "rw"):
+    flags = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR, "emptied": os.O_RDONLY | os.O_TRUNC}
+    for name in flags:
         (tmp_path / name).touch()
+    flags |= {"new": os.O_WRONLY | os.O_CREAT | os.O_EXCL, "absent/refused": os.O_WRONLY | os.O_CREAT}
 
     def workload() -> int:
         for name, flag in flags.items():
-            os.close(os.open(tmp_path / name, flag))
+            with suppress(FileNotFoundError):
+                os.close(os.open(tmp_path / name, flag))
         return os.getpid()
 
     paths = {"include": [f"{tmp_path}/"]}
     found = opened(tmp_path, {"files": {"access": access, "paths": paths}}, workload)
-    assert [Path(path).name for path in found if Path(path).name in flags] == told
+    named = [Path(path).name for path in found if path in [str(tmp_path / name) for name in flags]]
+    assert named == told
 
 
 def child(*argv: str, **more: Any) -> Callable[[], int]:
