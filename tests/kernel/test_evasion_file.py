@@ -77,7 +77,7 @@ def test_flags_that_are_rewritten_behind_an_open_are_the_files_own(tmp_path: Pat
             thread = threading.Thread(target=lambda: opened.append(_openat2(pipe, how)))  # noqa: B023 (joined here)
             thread.start()
             wait_for(lambda: _call_of(thread) == SYSCALLS["openat2"], "the open waits")  # noqa: B023
-            how[:8] = struct.pack("<Q", os.O_RDONLY)
+            struct.pack_into("<Q", how, 0, os.O_RDONLY)
             os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
             thread.join()
             os.close(*opened)
