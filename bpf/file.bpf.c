@@ -143,6 +143,7 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 }
 
 #define FMODE_EXEC 040 /* include/linux/fs.h: not for open(), but for execve() */
+#define O_NONBLOCK 04000
 #define MAX_ERRNO 4095
 #define IORING_OP_OPENAT 18
 #define IORING_OP_OPENAT2 28
@@ -154,10 +155,12 @@ SCRATCH(filp_text);
 static __always_inline void fill_asked(struct file_open *event, struct task_struct *task, __u32 flags)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	struct call call = {.number = task->flags & PF_IO_WORKER ? __NR_io_uring_enter : regs->orig_ax};
+	struct call call = {.number = task->flags & PF_IO_WORKER ? __NR_io_uring_enter : regs->orig_ax & ~X32_BIT};
 
 	event->flags = flags & ~O_LARGEFILE;
 	event->call = is_compat() ? NO_CALL : call.number;
+	if (event->call == __NR_io_uring_enter)
+		event->flags &= ~O_NONBLOCK; /* its own, for the first try */
 	if (is_compat() || (call.number != __NR_open && call.number != __NR_openat && call.number != __NR_openat2))
 		return;
 	read_args(&call, regs, false);
@@ -184,6 +187,8 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 		return 0;
 	event->error = failed ? -(long)file : 0;
 	fill_asked(event, task, flags);
+	if (event->call == __NR_io_uring_enter && event->error == EAGAIN)
+		return 0; /* it tries without waiting first, and a worker tries again */
 	event->created = !failed && BPF_CORE_READ(file, f_mode) & FMODE_CREATED;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (!is_access_left_out(event))
