@@ -22,7 +22,7 @@ from exporter.model import Kind, Ring
 from exporter.source.descriptors import Runs, run_statistics, runs
 from exporter.source.hooks import Better, Probe
 from exporter.source.programs import Kernel, objects_directory
-from exporter.source.survey import sections, survey
+from exporter.source.survey import places, survey
 from exporter.status import Status, agents
 
 
@@ -144,7 +144,11 @@ def _counted(ids: Mapping[str, int], duration: float | None) -> Iterator[dict[st
 
 def _count(kernel: Kernel, kinds: Sequence[Kind], stop: threading.Event, duration: float) -> dict[str, int]:
     """Events by type, read and thrown away."""
-    names = {kernel.types[kind.program].enumerator(f"{kind.name.replace('.', '_')}_kind"): kind.name for kind in kinds}
+    names = {
+        kernel.types[kind.program].enumerator(f"{kind.name.replace('.', '_')}_kind"): kind.name
+        for kind in kinds
+        if kind.program in kernel.types  # else its object cannot be read
+    }
     counts, end = Counter[str](), time.monotonic() + duration
     while not stop.is_set() and time.monotonic() < end:
         kernel.wait()
@@ -155,11 +159,11 @@ def _count(kernel: Kernel, kinds: Sequence[Kind], stop: threading.Event, duratio
 
 def _report(found: _Found, agent: Status | None, others: tuple[Status, ...]) -> Report:
     directory = objects_directory()
-    places = sections(declared.KINDS, directory)
+    sections, _faults = places(declared.KINDS, directory)
     attached = {probe.type: probe for probe in found.probes}
     programs = {
         name: RunTime(
-            name, places.get(name, ""), *ran, tuple(one for one in attached if name in attached[one].programs)
+            name, sections.get(name, ""), *ran, tuple(one for one in attached if name in attached[one].programs)
         )
         for name, ran in found.programs.items()
     }

@@ -113,7 +113,8 @@ class Attached:
         sections, features = self.objects.sections, Features(self._directory / "feature.bpf.o")
 
         def obstacle(program: str) -> str:
-            return self.faults.get(program, "") or features.obstacle(sections[program])
+            fault = self.objects.faults.get(program) or self.faults.get(program)
+            return fault or features.obstacle(sections[program])
 
         plan = choose(self._asked.followed, obstacle)
         counted = frozenset(self._asked.followed) - frozenset(self._asked.kinds)

@@ -131,3 +131,9 @@ def _choose(kind: Kind, obstacle: Obstacle) -> Choice:
             return Choice(kind, hook, tuple(refused))
         refused.append(Refused(hook, reason))
     return Choice(kind, None, tuple(refused))
+
+
+def unusable(kinds: Iterable[Kind], program: str, reason: str) -> dict[str, str]:
+    """Why the programs of these kinds cannot run that are in the file `program`, which cannot be read."""
+    hooks = (hook for kind in kinds if kind.program == program for hook in kind.hooks)
+    return {name: reason for hook in hooks for name in programs_of(hook) if name != ON_CALL}

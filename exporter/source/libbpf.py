@@ -28,6 +28,7 @@ _RUBBLE = re.compile(
 """How lines of the verifier begin that tell of its way, of registers and of sums, not of what it refuses."""
 _WARN = 0  # enum libbpf_print_level
 _OWN_ERRORS = 4000  # libbpf's own numbers begin here
+_AGAIN = "build it again with `make setup`, or install podwitness again"
 
 
 _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
@@ -156,11 +157,12 @@ class Object:
         """Open `path` without touching the kernel. Raises KernelError when it is missing or no BPF object."""
         self._path, self._links = path, list[int]()
         if not path.exists():
-            raise KernelError("is missing", where=str(path), hint="build the programs with `make setup`")
+            raise KernelError("is missing", where=str(path), hint=_AGAIN)
         _messages.clear()
         pointer = library().bpf_object__open_file(os.fsencode(path), None)
         if not pointer:
-            raise failure("cannot be opened", str(path), ctypes.get_errno())
+            error = failure("cannot be opened", str(path), ctypes.get_errno())
+            raise KernelError(error.what, where=error.where, hint=error.hint or _AGAIN)
         self._pointer: int = pointer
 
     def btf(self) -> bytes:

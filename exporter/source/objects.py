@@ -13,11 +13,12 @@ from typing import NamedTuple
 from exporter.config import Observe
 from exporter.errors import KernelError
 from exporter.model import Kind, Ring
+from exporter.probes import LIFE
 from exporter.probes.words import SYSCALLS, SYSCALLS_I386
 from exporter.source import bursts, descriptors, destinations, filters, watched
 from exporter.source.btf import Types
 from exporter.source.generations import CALLS, SHARED_MAPS, identity
-from exporter.source.hooks import Plan
+from exporter.source.hooks import Plan, unusable
 from exporter.source.libbpf import Object
 from exporter.source.tasks import SNAPSHOT
 
@@ -71,7 +72,7 @@ def objects_directory() -> Path:
 
 
 class Objects:
-    """The iterator and the programs; `types` are theirs, by name."""
+    """The iterator and the programs; `types` are theirs, by name. `faults` says why programs are missing."""
 
     def __init__(
         self,
@@ -80,19 +81,16 @@ class Objects:
         hierarchy: str,
         sizes: Mapping[Ring, int],
     ) -> None:
-        """Touches nothing in the kernel. Raises KernelError when an object is missing, or none."""
+        """Touches nothing in the kernel. Raises KernelError when an object cannot be read that all others need."""
         self._directory, self._sizes = directory, sizes
         kinds, observe = asked.kinds, asked.observe
         has_calls = any(hook.handler for kind in asked.followed for hook in kind.hooks)
-        self._names = tuple(
-            dict.fromkeys((*(kind.program for kind in asked.followed), *((_CALL,) if has_calls else ())))
-        )
+        names = dict.fromkeys((*(kind.program for kind in asked.followed), *((_CALL,) if has_calls else ())))
         with ExitStack() as opened:
-            self._objects = dict[str, Object]()
-            for name in (SNAPSHOT, *self._names):
-                self._objects[name] = Object(self._path(name))
-                opened.callback(self._objects[name].close)
-            self.types = {name: Types(one.btf()) for name, one in self._objects.items()}
+            self._objects, self.types, self.faults = dict[str, Object](), dict[str, Types](), dict[str, str]()
+            for name in (SNAPSHOT, *names):
+                self._open(name, asked.followed, opened)
+            self._names = tuple(name for name in names if name in self._objects)
             self.sections = {hook: section for name in self._names for hook, section in self._sections(name)}
             wanted = self._bits(kinds)
             collected = self._bits([kind for kind in kinds if kind.name in observe.aggregate.types])
@@ -108,6 +106,17 @@ class Objects:
             }
             self._rules = repr(filters.rules(observe)).encode()
             self._opened = opened.pop_all()
+
+    def _open(self, name: str, kinds: Sequence[Kind], opened: ExitStack) -> None:
+        try:
+            one = Object(self._path(name))
+            opened.callback(one.close)
+            self.types[name] = Types(one.btf())
+            self._objects[name] = one
+        except KernelError as error:
+            if name in (SNAPSHOT, _CALL, *(kind.program for kind in LIFE)):
+                raise
+            self.faults |= unusable(kinds, name, str(error))
 
     def _sections(self, name: str) -> Iterable[tuple[str, str]]:
         return self._objects[name].sections().items()

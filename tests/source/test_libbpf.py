@@ -52,7 +52,8 @@ def compiled(source: str, folder: Path, *flags: str) -> Path:
 def test_a_missing_object_says_where_it_should_be_and_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(KernelError) as caught:
         Object(tmp_path / "process.bpf.o")
-    assert str(caught.value) == f"{tmp_path}/process.bpf.o: is missing (build the programs with `make setup`)"
+    again = "build it again with `make setup`, or install podwitness again"
+    assert str(caught.value) == f"{tmp_path}/process.bpf.o: is missing ({again})"
 
 
 @pytest.mark.parametrize("path", [Path("/bin/true"), Path(__file__), Path("/tmp")], ids=["ELF", "text", "folder"])
