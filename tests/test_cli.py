@@ -170,7 +170,7 @@ def test_a_missing_object_is_named_with_how_to_make_it(tmp_path: Path, missing: 
         check=False,
     )
     path = tmp_path / f"bpf/{missing}.bpf.o"
-    assert refused(done) == f"{path}: is missing (build the programs with `make setup`)"
+    assert refused(done) == f"{path}: is missing (build it again with `make setup`, or install podwitness again)"
 
 
 @pytest.mark.kernel
