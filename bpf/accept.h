@@ -17,7 +17,7 @@ __noinline int tell_accept(__u64 socket, __s32 error)
 	event.flow.state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	event.error = error;
 	event.direction = inbound;
-	if (!is_end_left_out(&event.flow.peer))
+	if (!is_flow_left_out(&event.flow, event.flow.local.port))
 		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }

@@ -189,7 +189,7 @@ static __noinline int tell_end(struct connection *connection, struct sock *sk)
 	event.server = is_client ? event.flow.peer : event.flow.local;
 	event.error = BPF_CORE_READ(sk, sk_err); /* ECONNRESET, ETIMEDOUT */
 	event.direction = connection->direction;
-	if (is_end_left_out(&event.flow.peer))
+	if (is_flow_left_out(&event.flow, event.server.port))
 		return 0;
 	counted = is_client ? counted_at(&event.header, &event.flow) : NULL;
 	if (counted)

@@ -114,7 +114,7 @@ static __always_inline int tell_datagram(struct sock *sk, struct endpoint *local
 	event.error = error;
 	event.direction = direction;
 	event.peer_unresolved = unresolved;
-	if (unresolved || !is_end_left_out(&event.flow.peer))
+	if (unresolved || !is_flow_left_out(&event.flow, event.server.port))
 		submit(activity_ring, &event.header, sizeof(event));
 	return 0;
 }

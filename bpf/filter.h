@@ -72,7 +72,7 @@ struct {
 
 static __always_inline bool is_left_out(const volatile struct rules *rules, __u8 *verdict)
 {
-	return verdict ? *verdict == left_out : rules->only;
+	return verdict && *verdict != no_verdict ? *verdict == left_out : rules->only;
 }
 
 static __always_inline bool is_user_left_out(__u32 user)

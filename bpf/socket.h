@@ -250,6 +250,12 @@ static __always_inline bool read_endpoint(struct endpoint *end, const void *addr
 	return asked.family == AF_INET6;
 }
 
+/* `service` is the port that is known: of who is connected to. */
+static __always_inline bool is_flow_left_out(struct flow *flow, port_t service)
+{
+	return is_port_left_out(service) || is_address_left_out(flow->peer.address);
+}
+
 static __always_inline bool is_end_left_out(struct endpoint *end)
 {
 	return is_port_left_out(end->port) || is_address_left_out(end->address);

@@ -103,7 +103,10 @@ class Users(Closed, frozen=True):
 
 
 class Ports(Closed, frozen=True):
-    """Port numbers of the other side; of one's own where one only listens or binds."""
+    """Port numbers of the service: the other side's where one connects, one's own where one listens, binds or accepts.
+
+    Of UDP the service is who was sent to first.
+    """
 
     include: tuple[Port, ...] = ()
     exclude: tuple[Port, ...] = ()
@@ -114,7 +117,11 @@ class Ports(Closed, frozen=True):
 
 
 class Networks(Closed, frozen=True):
-    """Addresses of the other side, as networks (`10.0.0.0/8`, `fd00::/8`) or alone."""
+    """Addresses of the other side, as networks (`10.0.0.0/8`, `fd00::/8`) or alone.
+
+    One's own where one only listens or binds.
+    IPv4 is no part of IPv6: `::/0` is all of IPv6, also where a program spells IPv4 `::ffff:10.0.0.1`.
+    """
 
     include: Texts = ()
     exclude: Texts = ()

@@ -16,7 +16,7 @@ from exporter.source import descriptors
 
 MAPS = ("cgroup_rules", "user_rules", "port_rules", "binary_rules", "path_rules", "address_rules", "image_rules")
 _PREFIX_BYTES = 256  # bpf/filter.h
-_TAKEN_IN, _LEFT_OUT = b"\x01", b"\x02"  # enum verdict
+_NO_VERDICT, _TAKEN_IN, _LEFT_OUT = b"\0", b"\x01", b"\x02"  # enum verdict
 _ACCESS = {"read": 1, "write": 2, "create": 4}  # open_access in bpf/file.bpf.c
 _INTERVAL_SECONDS = 1.0
 _T = TypeVar("_T")
@@ -47,6 +47,7 @@ def rules(observe: Observe) -> list[Rule]:
         *_each("port_rules", network.ports.include, network.ports.exclude, struct.Struct("<H").pack),
         *_each("binary_rules", observe.binaries.include, observe.binaries.exclude, text_prefix),
         *_each("path_rules", files.paths.include, files.paths.exclude, text_prefix),
+        *_apart(network.addresses),
         *_each("address_rules", network.addresses.include, network.addresses.exclude, address_prefix),
     ]
 
@@ -54,6 +55,12 @@ def rules(observe: Observe) -> list[Rule]:
 def _each(name: str, include: Iterable[_T], exclude: Iterable[_T], key: Callable[[_T], bytes]) -> Iterator[Rule]:
     yield from (Rule(name, key(one), _TAKEN_IN) for one in include)
     yield from (Rule(name, key(one), _LEFT_OUT) for one in exclude)
+
+
+def _apart(addresses: _Rules) -> Iterator[Rule]:
+    """What keeps IPv4 out of networks of IPv6 that its form lies in, such as ::/0; a rule on all of IPv4 replaces it."""
+    if addresses.include or addresses.exclude:
+        yield Rule("address_rules", address_prefix("0.0.0.0/0"), _NO_VERDICT)
 
 
 def text_prefix(path: str) -> bytes:

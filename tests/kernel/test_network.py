@@ -43,9 +43,9 @@ def ours(told: Told, kind: str, *, pid: int = 0) -> list[dict[str, Value]]:
 
 
 @contextmanager
-def listening(family: int, address: str, *, protocol: int = 0) -> Iterator[socket.socket]:
+def listening(family: int, address: str, *, protocol: int = 0, port: int = 0) -> Iterator[socket.socket]:
     with socket.socket(family, socket.SOCK_STREAM, protocol) as listener:
-        listener.bind((address, 0))
+        listener.bind((address, port))
         listener.listen(N)
         yield listener
 
