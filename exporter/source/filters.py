@@ -58,7 +58,7 @@ def _each(name: str, include: Iterable[_T], exclude: Iterable[_T], key: Callable
 
 
 def _apart(addresses: _Rules) -> Iterator[Rule]:
-    """What keeps IPv4 out of networks of IPv6 that its form lies in, such as ::/0; a rule on all of IPv4 replaces it."""
+    """What keeps IPv4 out of networks of IPv6 that hold its form, such as ::/0; a rule on all of IPv4 replaces it."""
     if addresses.include or addresses.exclude:
         yield Rule("address_rules", address_prefix("0.0.0.0/0"), _NO_VERDICT)
 
