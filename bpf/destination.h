@@ -4,7 +4,8 @@
  *
  * Numbers only grow, by atomics, so that the reader may be late, or another one, and still has all of them. Where there
  * is no room for one more destination it counts in the entry whose key is all zero, which user space makes: then nobody
- * knows whose it was, but sums stay right.
+ * knows whose it was, but sums stay right. That no process alone can take the room, each has a share; what is beyond it
+ * counts in an entry of the process's own, without a destination.
  */
 #ifndef PODWITNESS_DESTINATION_H
 #define PODWITNESS_DESTINATION_H
@@ -12,6 +13,8 @@
 #include "event.h"
 
 #define DESTINATIONS 8192
+#define SHARE (DESTINATIONS / 16)
+#define SHARERS 4096
 #define LATENCIES 25 /* 1 µs at most, 2, 4 ... 2^23 (8 s), more */
 
 /* No bytes between its members: the whole is compared. */
@@ -45,10 +48,36 @@ struct {
 	__type(value, struct destination);
 } destinations SEC(".maps");
 
+struct sharer {
+	boot_ns_t start_time;
+	__u64 pid;
+};
+
+/* How many entries have been made for each process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SHARERS);
+	__type(key, struct sharer);
+	__type(value, __u32);
+} shares SEC(".maps");
+
 const volatile bool count_destinations = false;
 
 /* How an entry begins; it is too large for a stack. */
 static const struct destination no_destination;
+
+/* Whether a process may have one entry more; then it has. */
+static __always_inline bool take_share(struct destination_key *key)
+{
+	struct sharer sharer = {key->start_time, key->pid};
+	__u32 *taken = bpf_map_lookup_elem(&shares, &sharer), first = 1;
+
+	if (!taken) {
+		bpf_map_update_elem(&shares, &sharer, &first, BPF_NOEXIST);
+		return true;
+	}
+	return *taken < SHARE && __sync_fetch_and_add(taken, 1) < SHARE;
+}
 
 /* The entry of a key, made where there is none. */
 static __always_inline struct destination *destination_of(struct destination_key *key, struct header *header)
@@ -57,6 +86,13 @@ static __always_inline struct destination *destination_of(struct destination_key
 
 	if (found)
 		return found;
+	if (!take_share(key)) {
+		key->protocol = key->port = 0;
+		__builtin_memset(key->address, 0, sizeof(key->address));
+		found = bpf_map_lookup_elem(&destinations, key);
+		if (found)
+			return found;
+	}
 	if (!bpf_map_update_elem(&destinations, key, &no_destination, BPF_NOEXIST)) {
 		found = bpf_map_lookup_elem(&destinations, key);
 		if (found) {

@@ -143,8 +143,8 @@ class Traffic:
 
 
 def _server(entry: Destination) -> Attributes:
-    """The remote end, as records have it; of what found no room in the kernel's map that it is the rest."""
-    if entry.is_rest:
+    """The remote end, as records have it; of what found no room in the kernel's map that it is a rest."""
+    if entry.is_overflow:
         return {"otel.metric.overflow": True}  # as OpenTelemetry's SDKs say it (specification, cardinality limits)
     told = {
         "server.address": NAMES["address_t"](entry.address),

@@ -53,6 +53,11 @@ class Destination(NamedTuple):
         """Whether this is what found no room for an entry of its own."""
         return not any(self.key)
 
+    @property
+    def is_overflow(self) -> bool:
+        """Whether this has no remote end of its own: the rest, or what is beyond one process's share."""
+        return self.is_rest or not self.protocol
+
 
 def kinds(network: Network) -> tuple[Kind, ...]:
     """Whose programs count."""

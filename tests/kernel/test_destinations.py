@@ -181,6 +181,31 @@ def test_what_finds_no_room_is_counted_with_the_rest_and_sums_stay_right() -> No
         assert len(counted.destinations.read()) > filled
 
 
+def test_a_process_with_thousands_of_destinations_takes_its_share_and_no_more() -> None:
+    share, more = 512, 100  # a sixteenth of the room
+    greedy = f"""
+import socket, sys
+for number in range({share + more}):
+    with socket.socket() as one:
+        one.connect_ex((f"127.9.{{number // 250}}.{{number % 250 + 1}}", int(sys.argv[1])))
+sys.stdin.read()
+"""
+    with counting() as counted, answering() as port, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        process = subprocess.Popen([sys.executable, "-c", greedy, str(nobody.getsockname()[1])], stdin=subprocess.PIPE)
+        (rest,) = wait_for(
+            lambda: [one for one in counted.destinations.read() if one.pid == process.pid and one.is_overflow
+                     and one.failed == more],
+            "what is beyond its share",
+        )  # fmt: skip
+        own = [one for one in counted.destinations.read() if one.pid == process.pid and not one.is_overflow]
+        pid = client(port)
+        counted.wait_for(port, lambda one: one.ended == N, pid)
+        process.communicate()
+    assert not rest.is_rest
+    assert [one.failed for one in own] == [1] * share
+
+
 def fill(destinations: Destinations) -> int:
     """Take all the room that is left; how many entries that made."""
     (rest,) = [one for one in destinations.read() if one.is_rest]
