@@ -73,6 +73,57 @@ static __always_inline __u32 write_asked(struct text *text, const void *asked)
 	return put_asked(text, (__u64)asked);
 }
 
+#define FOLD_BYTES 512 /* of a path as it was asked for; each byte is looked at */
+
+/* 1 where both are the same, without a branch: in a loop each would double the ways that the verifier follows. */
+static __always_inline __u64 is_same(__u64 one, __u64 other)
+{
+	__u64 differs = (one ^ other) - 1;
+
+	barrier_var(differs);
+	return differs >> 63;
+}
+
+/*
+ * Take out of the path that begins at `from`, behind `last`, what means nothing on any way through the tree: `//` and
+ * `/./`. Returns whether it may begin elsewhere than it reads: `..` goes up from where a symbolic link has led. So may
+ * what is too long to be looked at.
+ */
+__noinline int fold_asked(struct text *text, __u32 from, __u32 last)
+{
+	if (!text)
+		return 0;
+	__u32 to = from, end = text->used;
+	__u64 written = last, climbs = 0; /* the last of them in the lowest byte */
+
+	if (end - from > FOLD_BYTES)
+		return 1;
+	for (__u32 i = 0; i <= FOLD_BYTES; i++) {
+		__u32 at = from + i;
+
+		barrier_var(at);
+		if (at > end || at >= TEXT_BYTES)
+			break;
+		__u64 next = (__u8)text->bytes[at]; /* the NUL at last */
+		__u64 nul = is_same(next, 0), slash = is_same(next, '/');
+		__u64 dot = (nul | slash) & is_same(written & 0xffff, '/' << 8 | '.');
+
+		climbs |= (nul | slash) & is_same(written & 0xffffff, '/' << 16 | '.' << 8 | '.');
+		to -= dot;
+		written >>= 8 * dot;
+		barrier_var(to);
+		if (to >= TEXT_BYTES)
+			break;
+		text->bytes[to] = next;
+		__u64 kept = 1 ^ (nul | (slash & is_same(written & 0xff, '/')));
+
+		to += kept;
+		written = written << 8 * kept | next * kept;
+	}
+	text->used = to;
+	return climbs;
+}
+
 /*
  * A path as it was asked for, in front of it the directory that it starts from: what is known where a call failed. It
  * has not been walked, so `..` and symbolic links are still in it, and the caller may have changed it since.
@@ -86,7 +137,9 @@ __noinline int put_asked_path(struct text *text, __u64 asked, __s32 directory)
 	__u32 start = text->used;
 	char first = 0;
 
-	bpf_probe_read_user(&first, 1, (void *)asked);
+	text->vague = 0;
+	__u32 vague = bpf_probe_read_user(&first, 1, (void *)asked) != 0;
+
 	if (first != '/') {
 		struct file *file = directory == AT_FDCWD ? NULL : file_of(task, directory);
 		struct path *base = file ? &file->f_path : &task->fs->pwd;
@@ -101,7 +154,13 @@ __noinline int put_asked_path(struct text *text, __u64 asked, __s32 directory)
 			text->used = at + 1;
 		}
 	}
-	put_asked(text, asked);
+	__u32 from = text->used;
+
+	if (put_asked(text, asked))
+		vague |= fold_asked(text, from, from > start ? '/' : 0);
+	else
+		vague |= first != 0;
+	text->vague |= vague;
 	return text->used - start;
 }
 

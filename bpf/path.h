@@ -26,7 +26,8 @@ struct text {
 	__u32 used;
 	__u32 cut;
 	__u32 pad;
-	__u64 from; /* addresses, for put_path: the struct path to write, and the one it is seen from */
+	__u32 vague; /* the path just written is not known well enough for rules to leave it out */
+	__u64 from;  /* addresses, for put_path: the struct path to write, and the one it is seen from */
 	__u64 root;
 	struct text_prefix sought;
 	char front[STRUCT_BYTES];
@@ -183,6 +184,7 @@ static __always_inline __u32 write_path(struct text *text, struct path *path, st
 	__u32 walked_cut = note_path(text);
 
 	text->cut = 0;
+	text->vague = walked_cut; /* what it begins with is not there */
 	__u32 length = put_names(text);
 
 	*cut = text->cut == 2 ? 2 : walked_cut;
@@ -230,7 +232,13 @@ static __noinline bool is_text_left_out(struct text *text, __u32 start, enum pat
 
 static __always_inline bool is_path_left_out(struct text *text, __u32 start)
 {
-	return path_filter.some && is_text_left_out(text, start, a_file);
+	if (!path_filter.some)
+		return false;
+	if (text->vague) {
+		text->vague = 0;
+		return false;
+	}
+	return is_text_left_out(text, start, a_file);
 }
 
 /* Whether a task sees the same files as the machine's init: level 0 of every pid is the first pid namespace. */

@@ -144,7 +144,10 @@ class Files(Closed, frozen=True):
     """Which files."""
 
     paths: Places = Places()
-    """As the process sees them: in a container, from its root. Of a file with two paths (rename, link) the new one."""
+    """As the process sees them: in a container, from its root. Of two paths (rename, link) one is enough.
+
+    What is known only as it was asked for is told where it has `..` in it: where that leads nobody knows.
+    """
     access: Annotated[tuple[Literal["read", "write", "create"], ...], msgspec.Meta(min_length=1)] = (
         "read",
         "write",

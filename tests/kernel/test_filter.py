@@ -1,5 +1,6 @@
 """Rules that the kernel applies: what they leave out reaches no ring, what they take in does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from exporter.probes.words import SYSCALLS
 from tests.e2e.agent import cgroup, enter
+from tests.kernel.changes import syscall
+from tests.kernel.hooks import is_noted
 from tests.kernel.programs import compiled
-from tests.kernel.recorded import attributes, opens_only, recording
+from tests.kernel.recorded import attributes, opens_only, recording, settings
 
 pytestmark = pytest.mark.kernel
 
@@ -77,6 +81,107 @@ def test_a_shorter_path_after_a_longer_one_is_judged_by_itself(tmp_path: Path) -
     short.touch()
     paths = {"paths": {"include": [f"{tmp_path}/abcd*"]}}
     assert opened(tmp_path, {"files": paths}, here(long, short)) == [str(long)]
+
+
+def refused(asked: str, folder: Path | None = None) -> Callable[[], int]:
+    """Open what is not there, from a folder or from where we are."""
+
+    def workload() -> int:
+        fd = os.open(folder, os.O_RDONLY) if folder else None
+        with pytest.raises(FileNotFoundError):
+            os.open(asked, os.O_RDONLY, dir_fd=fd)
+        if fd is not None:
+            os.close(fd)
+        return os.getpid()
+
+    return workload
+
+
+@pytest.mark.parametrize(
+    "asked", ["/{}/in/absent", "/.{}/in/absent", "{}//in/././//absent", "{}/out", "{}/in/absent/."]
+)
+@pytest.mark.parametrize("sort", ["include", "exclude"])
+def test_what_means_nothing_in_a_path_does_not_hide_it(
+    tmp_path: Path, files: list[Path], sort: str, asked: str
+) -> None:
+    """Of a refused open only the path as it was asked for is known: `//` and `/./` are taken out of it."""
+    paths = {"paths": {sort: [f"{tmp_path}/{'in' if sort == 'include' else 'out'}/"]}}
+    told = [path for path in opened(tmp_path, {"files": paths}, refused(asked.format(tmp_path))) if "absent" in path]
+    expected = f"{tmp_path}/in/absent" + "/" * asked.endswith("/.")
+    assert told == ([] if asked == "{}/out" else [expected])
+
+
+def test_a_name_in_a_directory_is_told_without_what_means_nothing(tmp_path: Path, files: list[Path]) -> None:
+    paths = {"paths": {"include": [f"{tmp_path}/in/"]}}
+    found = opened(tmp_path, {"files": paths}, refused("././/absent", tmp_path / "in"))
+    assert found[-1] == f"{tmp_path}/in/absent"
+
+
+@pytest.mark.parametrize("rules", [{"include": ["{}/in/"]}, {"exclude": ["{}/out/"]}, {"exclude": ["/*"]}])
+def test_a_path_that_goes_up_is_told_whatever_the_rules_say(tmp_path: Path, rules: dict[str, list[str]]) -> None:
+    """Where it leads is not known: `..` goes up from where a symbolic link has led."""
+    paths = {sort: [path.format(tmp_path) for path in them] for sort, them in rules.items()}
+    asked = f"{tmp_path}/out/../in/absent"
+    assert asked in opened(tmp_path, {"files": {"paths": paths}}, refused(asked))
+
+
+def changed(
+    tmp_path: Path, kind: str, rules: dict[str, list[str]], does: Callable[[], object]
+) -> list[tuple[str, str]]:
+    """The paths that were told of our own changes of a kind: the file's, and where it was before."""
+    observed = json.loads(settings(kind))
+    observed["observe"]["files"] = {"paths": rules}
+    with recording(tmp_path, json.dumps(observed)) as finish:
+        does()
+        told = [attributes(event) for event in finish().of(kind) if event.pid == os.getpid()]
+    return [(str(event["file.path"]), str(event.get("podwitness.file.original.path", ""))) for event in told]
+
+
+def test_a_change_by_a_path_that_goes_up_or_says_nothing_is_told(tmp_path: Path, files: list[Path]) -> None:
+    asked = [f"/{tmp_path}/in//a", f"{tmp_path}/./in/./a", f"{tmp_path}/inside/../in/a"]
+
+    def change() -> None:
+        for path in asked:
+            assert syscall(SYSCALLS["chmod"], path.encode(), 0o600) == 0
+
+    include, exclude = {"include": [f"{tmp_path}/in/"]}, {"exclude": [f"{tmp_path}/inside/"]}
+    for rules in (include, exclude):
+        told = [path for path, _before in changed(tmp_path, "file.chmod", rules, change)]
+        assert told[:2] == [str(files[0])] * 2
+        assert os.path.normpath(told[2]) == str(files[0])
+        (tmp_path / "recording.jsonl").unlink()
+
+
+def test_a_symbolic_link_hides_a_change_from_rules_where_its_path_is_not_resolved(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    (tmp_path / "link").symlink_to("in")
+    rules = {"include": [f"{tmp_path}/in/"]}
+    told = changed(tmp_path, "file.chmod", rules, lambda: (tmp_path / "link" / "a").chmod(0o600))
+    assert told == ([(str(files[0]), "")] if is_noted("file.chmod") else [])
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"include": ["{}/in/"]}, ["away", "back"]),
+        ({"exclude": ["{}/in/"]}, ["away", "back"]),
+        ({"exclude": ["{}/in/", "{}/other"]}, []),
+        ({"include": ["{}/elsewhere/"]}, []),
+    ],
+)
+def test_a_rename_is_told_where_either_path_is_taken_in(
+    tmp_path: Path, files: list[Path], rules: dict[str, list[str]], told: list[str]
+) -> None:
+    paths = {sort: [path.format(tmp_path) for path in them] for sort, them in rules.items()}
+    moves = {"away": (files[0], tmp_path / "other"), "back": (tmp_path / "other", files[0])}
+
+    def rename() -> None:
+        for before, after in moves.values():
+            before.rename(after)
+
+    found = changed(tmp_path, "file.rename", paths, rename)
+    assert found == [(str(moves[move][1]), str(moves[move][0])) for move in told]
 
 
 @pytest.mark.parametrize(
