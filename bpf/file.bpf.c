@@ -102,7 +102,7 @@ static __always_inline void tell_open(struct text *text, struct file_open *event
 		event->path = write_path(text, &file->f_path, task, &event->path_cut);
 	else
 		ask_opened(text, event, call);
-	if (is_path_left_out(text, 0))
+	if (text->used && is_path_left_out(text, 0)) /* what has no path may be anywhere */
 		return;
 	if (file)
 		fill_object(&event->object, BPF_CORE_READ(file, f_inode));

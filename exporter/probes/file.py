@@ -25,6 +25,7 @@ _RACE = (
     "another thread can put another file under the descriptor before the call has ended, or change what openat2() was"
     " asked to create or empty"
 )
+_NAMELESS = "what io_uring could not open, or opened without a descriptor, has no path and passes rules on paths"
 
 FILE_OPEN = Kind(
     name="file.open",
@@ -43,7 +44,7 @@ FILE_OPEN = Kind(
             handler="on_open_call",
             calls=OPENS,
             cost="a path walk",
-            caveats=f"{_RACE}; what io_uring could not open has no path",
+            caveats=f"{_RACE}; {_NAMELESS}",
         ),
         Hook(
             handler="on_open_call",

@@ -146,6 +146,25 @@ def test_an_open_that_io_uring_is_refused_is_told_with_its_reason(tmp_path: Path
     assert [event.get("error.type") for event in refused] == ["ENOENT"] * N
 
 
+@pytest.mark.parametrize(("name", "slot"), [("watched", 1), ("absent", 0)])
+def test_an_open_by_io_uring_whose_path_is_not_known_passes_rules_on_paths(
+    tmp_path: Path, file: Path, name: str, slot: int
+) -> None:
+    """One without a descriptor, or one that is refused: only where do_filp_open() is seen have these a path."""
+    path = ctypes.create_string_buffer(str(file.with_name(name)).encode())
+    rules = opens_only(files={"paths": {"include": [f"{tmp_path}/"]}})
+    with uring.ring() as ring:
+        if ring is None:
+            pytest.skip("this kernel has no io_uring for us")
+        ring.make_slots(1)
+        with recording(tmp_path, rules) as finish:
+            for _ in range(N):
+                ring.do(uring.OPENAT, AT_FDCWD, address=uring.address(path), other=slot)
+            told = ours(finish(), "file.open")
+    by_ring = [event for event in told if event["podwitness.syscall.name"] == "io_uring_enter"]
+    assert [event.get("file.path", path.value.decode()) for event in by_ring] == [path.value.decode()] * N
+
+
 def test_a_symbolic_link_that_is_swapped_all_the_time_does_not_hide_which_file_it_was(tmp_path: Path) -> None:
     """The path is the opened file's own: each event's path and inode are of the same file, whichever it was."""
     files = [tmp_path / "one", tmp_path / "other"]

@@ -11,7 +11,7 @@ from types import TracebackType
 from exporter.probes.words import IO_URING_OPCODE, SYSCALLS
 from tests.kernel.changes import syscall
 
-GETEVENTS = 1
+GETEVENTS, REGISTER_FILES = 1, 2
 SQ_RING, SQES = 0, 0x10000000
 OPENAT, WRITE = 18, 23
 UNLINKAT, RENAMEAT, SYMLINKAT, LINKAT, FSETXATTR, SETXATTR, FTRUNCATE = 36, 35, 38, 39, 41, 42, 55
@@ -55,10 +55,14 @@ class Uring:
         flags: int = 0,
         third: int = 0,
         *,
-        source: int = 0,
+        other: int = 0,
     ) -> int:
-        """What became of it: as the system call of that name returns it, errno as a negative number."""
-        entry = struct.pack("<BBHiQQIIQQQ", operation, 0, 0, fd, offset, address, length, flags, 0, source << 32, third)
+        """What became of it: as the system call of that name returns it, errno as a negative number.
+
+        `other`: the descriptor that a splice takes from; of an open that makes none, the slot of the ring's own table,
+        counted from 1.
+        """
+        entry = struct.pack("<BBHiQQIIQQQ", operation, 0, 0, fd, offset, address, length, flags, 0, other << 32, third)
         self._entries[:64] = entry.ljust(64, b"\0")
         tail = self._word(self._sq[1])
         struct.pack_into("<I", self._ring, self._sq[6] + 4 * (tail & self._word(self._sq[2])), 0)
@@ -73,6 +77,11 @@ class Uring:
     def register(self, vector: bytes) -> int:
         """Make the buffer of a struct iovec the ring's own first one."""
         return syscall(SYSCALLS["io_uring_register"], self._fd, REGISTER_BUFFERS, vector, 1)
+
+    def make_slots(self, count: int) -> None:
+        """Places for files that have no descriptor."""
+        empty = (ctypes.c_int * count)(*[-1] * count)
+        assert syscall(SYSCALLS["io_uring_register"], self._fd, REGISTER_FILES, empty, count) == 0
 
     def write(self, fd: int, data: bytes) -> int:
         """Bytes at the position that the file is at, like the system call of that name."""
