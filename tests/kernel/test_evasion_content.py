@@ -30,7 +30,7 @@ def test_each_operation_of_io_uring_that_writes_is_seen(tmp_path: Path, operatio
     ways: dict[str, dict[str, int]] = {
         "WRITEV": {"address": uring.address(held), "length": 1},
         "WRITE_FIXED": {"address": uring.address(buffer), "length": 10},
-        "SPLICE": {"address": (1 << 64) - 1, "length": 10, "source": readable},
+        "SPLICE": {"address": (1 << 64) - 1, "length": 10, "other": readable},
         "WRITEV_FIXED": {"address": uring.address(held), "length": 1},
         "FALLOCATE": {"address": 10, "length": PUNCH_HOLE | KEEP_SIZE},
     }
