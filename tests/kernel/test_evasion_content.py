@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.probes.words import SYSCALLS
 from tests.kernel import uring
+from tests.kernel.changes import syscall
+from tests.kernel.children import N
 from tests.kernel.recorded import recording
 from tests.kernel.test_file_content import LIBC, WRITTEN, first, total, written_to
 
@@ -104,3 +107,26 @@ def test_character_devices_are_not_told(tmp_path: Path) -> None:
         os.close(file)
         told = finish()
     assert written_to(Path("/dev/full"), told) == []
+
+
+PWRITE = 1  # enum in include/uapi/linux/aio_abi.h
+
+
+def test_23_writes_by_io_submit_are_not_seen(tmp_path: Path) -> None:
+    path, buffer, queue = tmp_path / "written", ctypes.create_string_buffer(b"0123456789", 10), ctypes.c_ulong()
+    path.touch()
+    with recording(tmp_path, WRITTEN) as finish:
+        file = os.open(path, os.O_WRONLY)
+        assert syscall(SYSCALLS["io_setup"], 1, ctypes.byref(queue)) == 0
+        for number in range(N):
+            places = (file, uring.address(buffer), 10, 10 * number)
+            held = ctypes.create_string_buffer(struct.pack("<QIIHhIQQqQII", 0, 0, 0, PWRITE, 0, *places, 0, 0, 0), 64)
+            listed = ctypes.create_string_buffer(struct.pack("<Q", uring.address(held)), 8)
+            done = ctypes.create_string_buffer(32)
+            assert syscall(SYSCALLS["io_submit"], queue, 1, listed) == 1
+            assert syscall(SYSCALLS["io_getevents"], queue, 1, 1, done, None) == 1
+        assert syscall(SYSCALLS["io_destroy"], queue) == 0
+        os.close(file)
+        told = finish()
+    assert path.stat().st_size == 10 * N
+    assert written_to(path, told) == []
