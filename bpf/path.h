@@ -211,10 +211,13 @@ enum path_of { a_file, a_program, a_foreign_program };
 static __noinline bool is_text_left_out(struct text *text, __u32 start, enum path_of what)
 {
 	const volatile struct rules *filter = what == a_file ? &path_filter : &binary_filter;
-	__u32 end = text->used, length = end - start + 1;
+	__u32 end = text->used;
 
 	if (start > TEXT_BYTES - PREFIX_BYTES || end >= TEXT_BYTES)
 		return false;
+	barrier_var(end); /* else it is a copy that 6.1 knows the bounds of */
+	__u32 length = end - start + 1;
+
 	text->bytes[end] = 0; /* no rule goes on behind it: what an earlier path left there is no part of it */
 	if (length > PREFIX_BYTES)
 		length = PREFIX_BYTES;

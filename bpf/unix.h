@@ -107,7 +107,10 @@ static __always_inline void write_copied_path(struct text *text, const char *nam
 	if (first != '/') {
 		write_asked_path(text, NULL, AT_FDCWD);
 		at = text->used;
-		if (at > 1 && at < TEXT_BYTES) {
+		if (at >= TEXT_BYTES)
+			return;
+		barrier_var(at); /* else both bounds become one, of another register */
+		if (at > 1) {
 			text->bytes[at] = '/';
 			text->used = at + 1;
 		}
