@@ -177,7 +177,8 @@ NETWORK_DATAGRAM = Kind(
         Hook(
             ("on_udp_send", "on_udp6_send", "on_udp_receive"),
             cost="one look-up for each datagram of UDP",
-            caveats="of 16,384 flows at once the oldest are forgotten, and told again",
+            caveats="of 16,384 flows at once the oldest are forgotten, and told again; the own address is the "
+            "one that the socket is bound to, 0.0.0.0 or :: where to none",
         ),
         Hook(
             ("on_socket_send", "on_socket_receive"),
