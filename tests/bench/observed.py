@@ -73,18 +73,19 @@ def _run(node: Node, program: Path, work: str, watcher: int) -> Turn:
 
 
 def _settled(pid: int) -> None:
-    """Until the watcher has told what it saw: its CPU stands still."""
-    seen = [-1.0]
+    """Until the watcher has told what it saw: for half a second it takes no more of a core than one at rest."""
+    seen = list[float]()
 
     def still() -> bool:
         seen.append(cpu(pid))
-        return seen[-1] == seen[-2] and len(seen) > _STILL
+        return len(seen) > _LOOKS and seen[-1] - seen[-_LOOKS] <= _AT_REST
 
     if pid:
         wait_for(still, "the watcher rests", 60)
 
 
-_STILL = 10  # looks, some tens of milliseconds apart
+_LOOKS = 50  # ten milliseconds apart
+_AT_REST = 2e7  # ns: two ticks
 
 
 def cpu(pid: int) -> float:

@@ -1,5 +1,6 @@
 """Those who watch a workload: nobody, the agent under several rules, bpftrace, bcc's own tools where they compile."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,11 @@ SCRIPTS = {
 """As bpftrace's own tools do it (opensnoop.bt, execsnoop.bt)."""
 BCC = {"open": "opensnoop-bpfcc", "connect": "tcpconnect-bpfcc", "exec": "execsnoop-bpfcc"}
 """Debian's names; they compile their programs when they start, against headers of this kernel."""
+_RING = (
+    1 << 26
+)  # bytes: else most of what is done at full speed is lost, to us as to bpftrace, and costs nobody anything
+_ROOM = {"kernel": {"persist": False, "activity_ring_bytes": _RING}, "memory": {"limit_bytes": 1 << 29}}
+_PAGES = {"BPFTRACE_PERF_RB_PAGES": str(_RING // 4096)}
 _TRACEFS = 'mount -t tracefs tracefs /sys/kernel/tracing; mount -t debugfs debugfs /sys/kernel/debug; exec "$@"'
 
 
@@ -54,13 +60,14 @@ def agent(node: Node, port: int, **rules: Any) -> Watch:
     @contextmanager
     def watch(work: str, name: str) -> Iterator[int]:
         observe = {"types": TYPES[work], "aggregate": {"types": []}} | rules
-        running = node.agent(name, port, kernel={"persist": False}, observe=observe)
+        running = node.agent(name, port, observe=observe, **_ROOM)
         try:
             running.start()
             running.watches()
             assert running.process is not None
             yield running.process.pid
-            running.stop()
+            said = running.stop()
+            assert "lost" not in said, said
         finally:
             running.close()
 
@@ -95,13 +102,14 @@ def _tracer(output: Path, command: Sequence[str], begun: bytes) -> Iterator[int]
     """A program that prints what it sees; it has begun once it has printed `begun`."""
     with output.open("wb") as stream:
         whole = ["unshare", "--mount", "sh", "-c", _TRACEFS, "sh", *command]
-        process = subprocess.Popen(whole, stdout=stream, stderr=subprocess.PIPE)
+        process = subprocess.Popen(whole, stdout=stream, stderr=subprocess.PIPE, env=os.environ | _PAGES)
         try:
             wait_for(lambda: begun in output.read_bytes()[:4096] or process.poll() is not None, command[0])
             if process.poll() is not None:
                 said = process.stderr.read().decode() if process.stderr else ""
                 raise UnavailableError(" ".join(said.split())[-200:])
             yield process.pid
+            assert b"Lost " not in output.read_bytes()
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
