@@ -144,7 +144,6 @@ int BPF_PROG(on_open_call, struct pt_regs *regs, long result)
 
 #define FMODE_EXEC 040 /* include/linux/fs.h: not for open(), but for execve() */
 #define O_NONBLOCK 04000
-#define MAX_ERRNO 4095
 #define IORING_OP_OPENAT 18
 #define IORING_OP_OPENAT2 28
 
@@ -174,7 +173,7 @@ SEC("fexit/do_filp_open")
 int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_flags *how, struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	bool failed = (unsigned long)file >= (unsigned long)-MAX_ERRNO;
+	bool failed = error_of((long)file) != 0;
 	struct call call = {.number = __NR_openat, .args = {directory, (__u64)BPF_CORE_READ(name, uptr)}};
 	__u32 key = 0, flags = BPF_CORE_READ(how, open_flag);
 	struct text *text = bpf_map_lookup_elem(&filp_text, &key);
@@ -185,7 +184,7 @@ int BPF_PROG(on_filp_open, int directory, struct filename *name, struct open_fla
 
 	if (!begin_event(&event->header, file_open_kind, activity_ring, task))
 		return 0;
-	event->error = failed ? -(long)file : 0;
+	event->error = error_of((long)file);
 	fill_asked(event, task, flags);
 	if (event->call == __NR_io_uring_enter && event->error == EAGAIN)
 		return 0; /* it tries without waiting first, and a worker tries again */

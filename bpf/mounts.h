@@ -20,15 +20,7 @@ struct {
 	__type(value, struct text);
 } notes SEC(".maps");
 
-/* Functions can be preempted, the ends of calls cannot: one each. */
-enum scratch { note_scratch, call_scratch, scratches };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, scratches);
-	__type(key, __u32);
-	__type(value, struct text);
-} mount_text SEC(".maps");
+SCRATCHES(mount_text, scratches);
 
 static __always_inline struct text *scratch_text(enum scratch which)
 {

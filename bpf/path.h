@@ -38,13 +38,17 @@ struct text {
  * Where a sample is made, one on each CPU, for one program: those at functions can be preempted, so that another
  * program runs in between.
  */
-#define SCRATCH(map)                                                                                                   \
+#define SCRATCHES(map, entries)                                                                                        \
 	struct {                                                                                                       \
 		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                               \
-		__uint(max_entries, 1);                                                                                \
+		__uint(max_entries, entries);                                                                          \
 		__type(key, __u32);                                                                                    \
 		__type(value, struct text);                                                                            \
 	} map SEC(".maps")
+#define SCRATCH(map) SCRATCHES(map, 1)
+
+/* Where functions and the ends of calls make the same sample: the former can be preempted, the latter cannot. */
+enum scratch { note_scratch, call_scratch, scratches };
 
 #define STRUCT_OF(text, type) ((struct type *)((text)->bytes - sizeof(struct type)))
 

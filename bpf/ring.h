@@ -128,7 +128,7 @@ static __always_inline __u64 wake_flag(void *ring, struct reader *state, __u64 b
 }
 
 /* The last half of the lifecycle ring is for lives: whatever else a process can do without end, who did it is told. */
-static __always_inline bool is_for_lives(enum ring which, __u32 kind)
+static __always_inline bool is_reserved(enum ring which, __u32 kind)
 {
 	if (which != lifecycle_ring || kind <= process_exit_kind)
 		return false;
@@ -149,7 +149,7 @@ static __always_inline void submit(enum ring which, struct header *sample, __u64
 		return;
 	}
 	sample->sequence = __sync_fetch_and_add(&count->produced, 1);
-	if (is_for_lives(which, sample->kind) || bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, state, bytes)))
+	if (is_reserved(which, sample->kind) || bpf_ringbuf_output(ring, sample, bytes, wake_flag(ring, state, bytes)))
 		note_loss(&count->lost, sample->time);
 }
 

@@ -39,13 +39,7 @@ struct watched {
 
 const volatile struct watched watched[WATCHED];
 
-/* What is at a function can be preempted, the end of a call cannot: one each. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct text);
-} unix_text SEC(".maps");
+SCRATCHES(unix_text, scratches);
 
 static __always_inline bool matches(const volatile struct watched *sought, const __u64 *tail, __u32 length)
 {
@@ -160,7 +154,7 @@ __noinline int tell_unix_connect(__u64 socket, struct call *call, __u32 in_kerne
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sock *sk = (void *)socket;
-	__u32 key = !!in_kernel;
+	__u32 key = in_kernel ? note_scratch : call_scratch;
 	struct text *text = bpf_map_lookup_elem(&unix_text, &key);
 
 	if (!text || !call)

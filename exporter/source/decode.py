@@ -16,8 +16,8 @@ from exporter.source.btf import Member, Types
 
 Convert = Callable[[Any], Value | None]
 Blot = Callable[[str], str]
-"""Blots secrets out of a text, of which there are none without `=` and `:`. Arguments are not among them: the process
-table has those of a process blotted together."""
+"""Blots secrets out of a text. Arguments are not among them: the process table has those of a process blotted together.
+"""
 
 HEADER = ("kind", "pid", "time", "start_time", "exec_id", "cgroup", "sequence")
 _FORMATS = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q"} | {
@@ -246,19 +246,8 @@ def _converter(member: Member, blot: Blot) -> Convert | None:
     if member.text:
         return lambda raw: blot(text(bytes(raw).partition(b"\0")[0])) or None
     if member.typedef == STRING:
-        return _string(blot)
+        return lambda raw: blot(text(raw)) if raw else None
     return CONVERTERS.get(member.typedef)
-
-
-def _string(blot: Blot) -> Convert:
-    def convert(raw: bytes) -> str | None:
-        if not raw:
-            return None
-        found = text(raw)
-        # Nearly every record has a path, and nearly none of them these: a call would cost more than the look.
-        return blot(found) if "=" in found or ":" in found else found
-
-    return convert
 
 
 def _format(members: Sequence[Member], size: int) -> str:
