@@ -47,21 +47,27 @@ static const __u16 socket_calls[SOCKETCALLS] = {
 	__NR_setsockopt,  __NR_getsockopt, __NR_sendmsg, __NR_recvmsg,	__NR_accept4, __NR_recvmmsg, __NR_sendmmsg,
 };
 
-static __always_inline __u32 wanted_call(__u64 number, __u64 first, bool compat)
+/* As the kernel takes it: of what a program has put into the register the lower half. */
+static __always_inline __u32 asked_number(struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+
+static __always_inline __u32 wanted_call(__u32 number, __u32 first, bool compat)
 {
 	if (compat && number == SOCKETCALL) {
 		number = first < SOCKETCALLS ? socket_calls[first] : NO_CALL;
 		compat = false;
 	}
 	if (!compat)
-		number &= ~(__u64)X32_BIT;
+		number &= ~X32_BIT;
 	return number < CALLS ? call_of[compat][number] : NO_CALL;
 }
 
 /* NO_CALL where nobody asked for it. */
 static __always_inline __u32 call_number(struct pt_regs *regs, bool compat)
 {
-	return wanted_call(regs->orig_ax, regs->bx, compat);
+	return wanted_call(asked_number(regs), regs->bx, compat);
 }
 
 /*
@@ -89,7 +95,7 @@ static __always_inline __u32 wide_id(__u16 id)
 }
 
 /* Calls of the 32-bit table that are another call to us, and have arguments of their own. */
-static __always_inline void fit_args(struct call *call, __u64 number)
+static __always_inline void fit_args(struct call *call, __u32 number)
 {
 	switch (number) {
 	case 23:  /* setuid */
@@ -132,7 +138,7 @@ static __always_inline bool read_call(struct call *call, struct pt_regs *regs, l
 	call->pad = 0;
 	read_args(call, regs, compat);
 	if (compat)
-		fit_args(call, regs->orig_ax);
+		fit_args(call, asked_number(regs));
 	return true;
 }
 

@@ -154,7 +154,7 @@ SCRATCH(filp_text);
 static __always_inline void fill_asked(struct file_open *event, struct task_struct *task, __u32 flags)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	struct call call = {.number = task->flags & PF_IO_WORKER ? __NR_io_uring_enter : regs->orig_ax & ~X32_BIT};
+	struct call call = {.number = task->flags & PF_IO_WORKER ? __NR_io_uring_enter : asked_number(regs) & ~X32_BIT};
 
 	event->flags = flags & ~O_LARGEFILE;
 	event->call = is_compat() ? NO_CALL : call.number;

@@ -260,7 +260,7 @@ int BPF_PROG(on_bpf_call, struct pt_regs *regs, long result)
 	__u32 command = call.args[0];
 	bool is_ioctl = call.number == __NR_ioctl;
 
-	if (is_ioctl ? call.args[1] != PERF_EVENT_IOC_SET_BPF : !is_told(command))
+	if (is_ioctl ? (__u32)call.args[1] != PERF_EVENT_IOC_SET_BPF : !is_told(command))
 		return 0;
 	struct text *text = bpf_map_lookup_elem(&bpf_text, &key);
 

@@ -89,7 +89,7 @@ static __always_inline bool read_map_args(struct call *call, struct pt_regs *reg
 {
 	__u32 args[6];
 
-	if (!is_compat() || regs->orig_ax != MMAP_32)
+	if (!is_compat() || asked_number(regs) != MMAP_32)
 		return true;
 	if (bpf_probe_read_user(args, sizeof(args), (void *)call->args[0]))
 		return false;

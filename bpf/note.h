@@ -99,7 +99,7 @@ static __always_inline bool is_io_uring(struct task_struct *task)
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
 	return task->flags & PF_IO_WORKER || !is_before_end(regs) ||
-	       (!is_compat() && regs->orig_ax == __NR_io_uring_enter);
+	       (!is_compat() && asked_number(regs) == __NR_io_uring_enter);
 }
 
 /* Whether what `task` does ends in one of our handlers; the registers of an io_uring worker are those of its maker. */

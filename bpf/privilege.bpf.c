@@ -229,7 +229,7 @@ int BPF_PROG(on_exec_rights, struct task_struct *task, int old_pid, struct linux
 /* Options that change what a process may become; of PR_CAP_AMBIENT not the mere question. */
 static __always_inline bool is_prctl_told(struct call *call)
 {
-	switch (call->args[0]) {
+	switch ((__u32)call->args[0]) {
 	case PR_SET_DUMPABLE:
 	case PR_SET_KEEPCAPS:
 	case PR_SET_SECUREBITS:

@@ -68,7 +68,7 @@ static __always_inline bool read_socket_call(struct call *call, struct pt_regs *
 {
 	if (!read_call(call, regs, result))
 		return false;
-	if (is_compat() && regs->orig_ax == SOCKETCALL)
+	if (is_compat() && asked_number(regs) == SOCKETCALL)
 		read_socket_args(call, regs->bx, (__u32)regs->cx);
 	return true;
 }

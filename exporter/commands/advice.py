@@ -21,8 +21,9 @@ def advice(observe: Observe) -> Iterator[str]:
 def _of_path(path: str) -> str:
     """What is to be said of `path`, as it is on this machine; empty where that is what it seems to be."""
     written = path.rpartition("/")[0] or "/" if path.endswith(("*", "/")) else path
-    real = Path(written).resolve()
-    if not real.exists():
+    try:
+        real = Path(written).resolve(strict=True)
+    except (OSError, RuntimeError):  # it is not there, is not for us to see, or leads round in a circle
         return ""
     if str(real) != written:
         return f"{path} leads to {real}{path.removeprefix(written)} here, and that is the path which the kernel tells"

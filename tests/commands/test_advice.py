@@ -38,3 +38,8 @@ def test_a_directory_without_its_slash_is_told_with_it(folder: Path) -> None:
 @pytest.mark.parametrize("path", ["usr/", "usr/bin/cat", "usr/bin/c*", "none", "none/", "none/a*"])
 def test_of_the_rest_nothing_is_said(folder: Path, path: str) -> None:
     assert list(advice(Observe(binaries=Places(include=("/", "/*", f"{folder}/{path}"))))) == []
+
+
+def test_a_path_that_leads_round_in_a_circle_is_no_end_of_the_agent(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    assert list(advice(Observe(binaries=Places(include=(f"{tmp_path}/circle", f"{tmp_path}/circle/file"))))) == []

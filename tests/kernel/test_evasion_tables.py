@@ -166,3 +166,28 @@ def test_the_numbers_of_x32_are_those_of_64_bits_with_a_bit(tmp_path: Path, low:
             os.close(result)
     assert set(results) == {-errno.ENOSYS} or min(results) >= 0  # most kernels are built without, or do not allow it
     assert [event.get("error.type") for event in told] == ["ENOSYS" if result < 0 else None for result in results]
+
+
+IGNORED = 1 << 32  # the kernel takes the lower half of the register
+AT_FDCWD, KEEPCAPS = -100, 8
+
+
+def test_23_calls_whose_numbers_have_bits_that_the_kernel_ignores(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+
+    def open_it() -> None:
+        for _ in range(N):
+            os.close(syscall(IGNORED | SYSCALLS["openat"], AT_FDCWD, str(path).encode(), os.O_RDONLY))
+
+    told = [event for event in told_of("file.open", tmp_path, open_it) if event["file.path"] == str(path)]
+    assert [event["podwitness.syscall.name"] for event in told] == ["openat"] * N
+
+
+def test_23_options_of_prctl_that_have_bits_which_the_kernel_ignores(tmp_path: Path) -> None:
+    def keep() -> None:
+        for _ in range(N):
+            assert syscall(SYSCALLS["prctl"], ctypes.c_long(IGNORED | KEEPCAPS), 0) == 0
+
+    told = told_of("privilege.prctl", tmp_path, keep)
+    assert [event["podwitness.prctl.option"] for event in told] == ["PR_SET_KEEPCAPS"] * N
